@@ -6,15 +6,16 @@ replayed. Agents decide by themselves, and `coterie.world` stores the outcome.
 """
 
 from coterie.rounds.gathering import Closing, Gathering
-from coterie.rounds.graph import END, Edge, Graph, Stage, per_agent, together
+from coterie.rounds.graph import END, Edge, Graph, Stage, commit, per_agent, together
 from coterie.rounds.member import Member
-from coterie.rounds.plan import Change, Mode
+from coterie.rounds.plan import Activation, Change, Mode
 from coterie.rounds.proposals import Proposal, Verdict
 from coterie.rounds.simulation import Result, RoundResult, Simulation
 from coterie.rounds.turn import Turn
 
 __all__ = [
     "END",
+    "Activation",
     "Change",
     "Closing",
     "Edge",
@@ -29,6 +30,7 @@ __all__ = [
     "Stage",
     "Turn",
     "Verdict",
+    "commit",
     "per_agent",
     "together",
 ]

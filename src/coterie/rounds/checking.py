@@ -10,6 +10,7 @@ from typing import Any
 from coterie.errors import InvalidSetting
 from coterie.kernel import Address, Checkpointable, check_instance
 from coterie.rounds.graph import Graph
+from coterie.rounds.plan import Activation, Mode
 from coterie.runtime import Agent
 
 
@@ -72,9 +73,22 @@ def check_mappings(mechanisms: Any, keep: Any, dispatcher: Any) -> None:
         raise InvalidSetting("Simulation.dispatcher", dispatcher, "an instance of a dispatcher: Leased() or Dedicated()")
 
 
+def check_mode(graph: Graph, mode: Mode, activation: Activation) -> None:
+    """Check that a mode has the commits of a graph, and the order of activation. Raises `InvalidSetting`."""
+    commits = [stage.name for stage in graph.stages if stage.commits]
+    if commits and mode is Mode.TOKENS:
+        need = f"lockstep, sync-points or pipelines: in tokens no agent waits for others, so {commits[0]!r} has no moment"
+        raise InvalidSetting("Simulation.mode", mode.value, need)
+    if activation is not Activation.AT_ONCE and mode not in (Mode.LOCKSTEP, Mode.SYNC_POINTS):
+        need = (
+            f"lockstep or sync-points with activation={activation.value!r}: in {mode.value} agents do not wait for each other"
+        )
+        raise InvalidSetting("Simulation.mode", mode.value, need)
+
+
 def check_stages(graph: Graph, agents: Mapping[str, Any]) -> None:
     """Check that stages which are methods have agents that are objects. Raises `InvalidSetting`."""
-    named = [stage.name for stage in graph.stages if stage.work is None]
+    named = [stage.name for stage in graph.stages if stage.work is None and not stage.commits]
     alone = [name for name, agent in agents.items() if agent is None]
     if named and alone:
         need = f"an object with the method {named[0]!r}, or a graph whose stages are functions"

@@ -124,6 +124,7 @@ class Checkpoint(msgspec.Struct):
     errors: int = 0
     proven: list[str] | None = None
     """The stages that are not checked for failing for every agent; None for all of them."""
+    activation: str = "at-once"
     rules: str = ""
     """The text that identifies the rules of the run."""
 

@@ -34,6 +34,7 @@ class Graph:
     ::
 
         Graph.chain(perceive, propose, together(judge), decide)
+        Graph.chain(choose, commit, score)  # everybody chooses, then scores what all have chosen
         Graph([haggle, sell], [Edge("haggle", "haggle", when=undecided), Edge("haggle", "sell")])
 
     A round begins at the first stage, or at `start`. The first edge of a stage whose condition is true is taken; without
@@ -61,7 +62,7 @@ class Graph:
     @classmethod
     def chain(cls, *stages: Stage | Work | str) -> Graph:
         """Return the graph in which each stage leads to the next."""
-        made = [as_stage(stage) for stage in stages]
+        made = _numbered([as_stage(stage) for stage in stages])
         return cls(made, [Edge(one.name, other.name) for one, other in pairwise(made)])
 
     def __repr__(self) -> str:
@@ -181,12 +182,21 @@ class Stage(msgspec.Struct, frozen=True, eq=False):
 
     name: str
     work: Work | None
-    """The function; None if each agent has a method of the stage's name."""
+    """The function; None if each agent has a method of the stage's name, and for a commit."""
     together: bool
+    """Whether all agents wait for each other before it."""
+    commits: bool = False
+    """Whether it only commits the intents so far, so that the next stages see their outcome."""
+
+    def named(self, name: str) -> Stage:
+        """Return the stage under another name, so that a graph may have it twice."""
+        return msgspec.structs.replace(self, name=name)
 
     def __call__(self, turn: Any) -> Any:
         """Call the function, so that a decorated function stays callable. Raises `TypeError` if agents have a method instead."""
         if self.work is None:
+            if self.commits:
+                raise TypeError("a commit is a stage of its own: Graph.chain(choose, commit, score)")
             raise TypeError(f"the stage {self.name!r} is a method of each agent")
         return self.work(turn)
 
@@ -207,6 +217,22 @@ def together(work: Work) -> Stage:
     It may be ``async``, and runs on a thread of its own. Usable as a decorator.
     """
     return Stage(_name_of(work), work, together=True)
+
+
+commit = Stage("commit", None, together=True, commits=True)
+"""A stage that commits the intents of the round so far, once all agents have reached it; the stages after it see the outcome.
+
+`Graph.chain` numbers several of them. In a graph with edges of your own, give each a name: ``commit.named("after the choice")``.
+"""
+
+
+def _numbered(stages: list[Stage]) -> list[Stage]:
+    """Return stages in which the second commit, and those after it, have a number."""
+    made, count = list[Stage](), 0
+    for stage in stages:
+        count += stage is commit
+        made.append(stage.named(f"{stage.name} {count}") if stage is commit and count > 1 else stage)
+    return made
 
 
 def as_stage(work: Stage | Work | str) -> Stage:

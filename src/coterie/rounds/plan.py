@@ -38,6 +38,17 @@ class Mode(enum.StrEnum):
         return self in (Mode.PIPELINES, Mode.TOKENS)
 
 
+class Activation(enum.StrEnum):
+    """The order of the agents within a stage."""
+
+    AT_ONCE = "at-once"
+    """All see the same view; their intents are decided together at the next commit."""
+    RANDOM = "random"
+    """One after another, in an order that the seed gives anew for each round and stage. Each sees what those before it did."""
+    BY_NAME = "by-name"
+    """One after another, in the order of their names. Each sees what those before it did."""
+
+
 class OnError(enum.StrEnum):
     """The reaction to a stage that raises for every agent in its first round."""
 
@@ -83,6 +94,7 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     keep: Mapping[str, Checkpointable]
     checkpoints: bool
     spans: int
+    activation: Activation = Activation.AT_ONCE
     rules: str = ""
     """Text that identifies the rules; empty if it is not known."""
 

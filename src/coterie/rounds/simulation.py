@@ -9,14 +9,22 @@ import msgspec
 
 from coterie.errors import CheckpointMissing, InvalidSetting, ReplayDiverged, RoundsError
 from coterie.kernel import Checkpointable, check_instance, check_number, choice
-from coterie.rounds.checking import agents_of, check_errors, check_functions, check_mappings, check_stages, members_of
+from coterie.rounds.checking import (
+    agents_of,
+    check_errors,
+    check_functions,
+    check_mappings,
+    check_mode,
+    check_stages,
+    members_of,
+)
 from coterie.rounds.checkpoint import Checkpoints
 from coterie.rounds.engine.engine import RoundEngine
 from coterie.rounds.engine.restoring import cut_off, make_checkpoint, restore_engine
 from coterie.rounds.engine.strategies import strategy_of
 from coterie.rounds.engine.timeline import Span
 from coterie.rounds.graph import Graph
-from coterie.rounds.plan import Change, Membership, Mode, OnError, Plan, Settle
+from coterie.rounds.plan import Activation, Change, Membership, Mode, OnError, Plan, Settle
 from coterie.rounds.proposals import Binding
 from coterie.rounds.recorded import STARTED, RecordedDecisions, versions
 from coterie.runtime import Dispatcher, RuntimeMetrics
@@ -76,7 +84,8 @@ class Simulation:
     `agents` are names, or a mapping of names to participants: objects (with or without ``async`` methods), functions,
     coroutine functions, or references of runtime agents (see `Member`). Objects are copied, and each lives on a thread of
     its own that `dispatcher` gives it. `members` are the initial members, by default all; `membership`, `join` and
-    `leave` change them later. A stage runs on its agent's thread, with a `Turn`.
+    `leave` change them later. A stage runs on its agent's thread, with a `Turn`. By default all agents see the same view in a
+    stage; with `activation` "random" or "by-name" they act one after another, and each sees what those before it did.
 
     `resolver` decides on intents, changed by the mechanisms in force; `mechanisms` has the function that applies each
     kind. After each round `settle` makes the world's own changes. A turn that raises, or takes more than `turn_timeout`
@@ -101,6 +110,7 @@ class Simulation:
         graph: Graph,
         *,
         mode: Mode | str = Mode.SYNC_POINTS,
+        activation: Activation | str = Activation.AT_ONCE,
         seed: int | str = 0,
         resolver: Resolver | None = None,
         settle: Settle | None = None,
@@ -129,6 +139,9 @@ class Simulation:
         check_functions(resolver=resolver, settle=settle, membership=membership)
         check_mappings(mechanisms, keep, dispatcher)
         check_stages(graph, given)
+        chosen_mode = choice("Simulation.mode", mode, Mode)
+        order = choice("Simulation.activation", activation, Activation)
+        check_mode(graph, chosen_mode, order)
         keeps = world.log is not None if checkpoints is None else checkpoints
         if keeps and world.log is None:
             raise InvalidSetting("Simulation.checkpoints", checkpoints, "a world with a log to keep them in")
@@ -136,7 +149,7 @@ class Simulation:
             world,
             given,
             graph,
-            choice("Simulation.mode", mode, Mode),
+            chosen_mode,
             seed,
             resolver if resolver is not None else FirstCome(),
             dict(mechanisms or {}),
@@ -152,6 +165,7 @@ class Simulation:
             dict(keep or {}),
             keeps,
             spans,
+            order,
         )
         self._engine: RoundEngine | None = None  # the latest
         self._joins: list[str] = []

@@ -44,7 +44,9 @@ class RoundEngine:
         self.failures = StageFailures()
         self.settling = CommitMaker(plan, ResolverFailures(plan, self.failures))
         self._open_threads()
-        self.table = TokenTable(frozenset(stage.name for stage in self.graph.stages if stage.together))
+        stages = self.graph.stages
+        commits = frozenset(stage.name for stage in stages if stage.commits)
+        self.table = TokenTable(frozenset(stage.name for stage in stages if stage.together), commits)
         self.open: dict[int, OpenRound] = {}
         self.settled = 0
         self.digests: list[str] = []
@@ -241,7 +243,7 @@ class RoundEngine:
         except InvalidValue as error:
             self._fail(token, turn, f"it returned {describe(error)}", error)
             return
-        self._pass(token, turn, value)
+        self.pass_on(token, turn, value)
 
     def judge(self) -> None:
         """Apply the result of a together-stage."""
@@ -273,7 +275,7 @@ class RoundEngine:
                 opened.view = self.world.view()
         for token, value in zip(tokens, self._returned(gathering, report.value, len(tokens)), strict=True):
             token.visits = {**token.visits, gathering.stage: token.visits.get(gathering.stage, 0) + 1}
-            self._pass(token, gathering, value)
+            self.pass_on(token, gathering, value)
 
     def _returned(self, gathering: Gathering, value: Any, agents: int) -> list[Any]:
         """Return the result of a together-stage for each agent. Raises `StageFailed` if it must be plain data, and is not."""
@@ -282,7 +284,7 @@ class RoundEngine:
         except InvalidValue as error:
             raise StageFailed(gathering.stage, gathering.round, f"it returned {describe(error)}") from error
 
-    def _pass(self, token: Token, turn: Turn, value: Any) -> None:
+    def pass_on(self, token: Token, turn: Turn, value: Any) -> None:
         """Move a token on from a stage that has ended."""
         self.last = token.name
         try:

@@ -33,6 +33,7 @@ def make_checkpoint(engine: RoundEngine) -> Checkpoint:
         extras={name: state_as_bytes(name, each.snapshot()) for name, each in sorted(plan.keep.items())},
         errors=engine.errors,
         proven=None if engine.failures.proven is None else sorted(engine.failures.proven),
+        activation=plan.activation.value,
         rules=plan.rules,
     )
 
@@ -85,6 +86,7 @@ def _check(engine: RoundEngine, checkpoint: Checkpoint, where: str) -> None:
     plan = engine.plan
     for what, kept, given in (
         ("mode", checkpoint.mode, plan.mode.value),
+        ("activation", checkpoint.activation, plan.activation.value),
         ("seed", checkpoint.seed, plan.seed),
         ("graph", checkpoint.graph, [stage.name for stage in engine.graph.stages]),
     ):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from coterie.kernel import stream
 from coterie.rounds.engine.engine import RoundEngine
-from coterie.rounds.engine.tokens import Status, Token
-from coterie.rounds.plan import Mode
+from coterie.rounds.engine.tokens import OpenRound, Status, Token
+from coterie.rounds.plan import Activation, Mode
 from coterie.rounds.recorded import RecordedStep
+from coterie.rounds.turn import Turn
 
 
 class ModeStrategy(Protocol):
@@ -33,6 +35,8 @@ class RoundStrategy:
             return True
         (opened,) = engine.open.values()
         table = engine.table
+        if engine.plan.activation is not Activation.AT_ONCE and (opened.order or table.apart):
+            return not engine.running and act_next(engine, opened)
         if table.apart and not (self._mode is Mode.LOCKSTEP and engine.running):
             apart = [token for _, token in sorted(table.apart.items())]
             if self._mode is Mode.LOCKSTEP:
@@ -41,7 +45,7 @@ class RoundStrategy:
                 engine.start(token, opened.view)
             return True
         if self._mode is Mode.PIPELINES:
-            return self._alone(engine) or self._close(engine)
+            return self._alone(engine) or self._commit(engine) or self._close(engine)
         if engine.running:
             return False
         if table.come:
@@ -49,13 +53,25 @@ class RoundStrategy:
             stage = min(table.come, key=engine.graph.places.__getitem__)
             come = [token for _, token in sorted(table.come[stage].items())]
             engine.waited(come, opened.number, stage)
-            intents, opened.intents = opened.intents, []
-            if intents:
-                engine.settling.commit(opened, intents)
-            opened.view = engine.world.view()
-            engine.serve(come, opened, opened.view)
+            commit_so_far(engine, opened)
+            if engine.graph.stage(stage).commits:
+                pass_commit(engine, come, opened)
+            else:
+                engine.serve(come, opened, opened.view)
             return True
         return self._close(engine)
+
+    def _commit(self, engine: RoundEngine) -> bool:
+        """Do a commit that all agents of `PIPELINES` have reached."""
+        if engine.running or engine.table.first_come is not None or not engine.table.come:
+            return False
+        (opened,) = engine.open.values()
+        stage = min(engine.table.come, key=engine.graph.places.__getitem__)
+        come = [token for _, token in sorted(engine.table.come[stage].items())]
+        engine.waited(come, opened.number, stage)
+        commit_so_far(engine, opened)
+        pass_commit(engine, come, opened)
+        return True
 
     def _alone(self, engine: RoundEngine) -> bool:
         first = engine.table.first_come
@@ -72,6 +88,47 @@ class RoundStrategy:
         engine.waited(engine.table.live, opened.number, "the end of the round")
         engine.settle(opened)
         return True
+
+
+def commit_so_far(engine: RoundEngine, opened: OpenRound) -> None:
+    """Commit the intents of a round so far; the stages that start later see the outcome."""
+    intents, opened.intents = opened.intents, []
+    if intents:
+        engine.settling.commit(opened, intents)
+    opened.view = engine.world.view()
+
+
+def pass_commit(engine: RoundEngine, tokens: list[Token], opened: OpenRound) -> None:
+    """Move tokens on from a commit that has been made."""
+    stage = engine.graph.stage(tokens[0].stage)
+    for token in tokens:
+        visit = token.visits.get(stage.name, 0)
+        token.visits = {**token.visits, stage.name: visit + 1}
+        place = engine.graph.places[stage.name]
+        turn = Turn(token.name, token.round, stage, place, opened.view, {}, engine.plan.seed, visit, token.intended)
+        turn.over = True
+        engine.pass_on(token, turn, None)
+
+
+def act_next(engine: RoundEngine, opened: OpenRound) -> bool:
+    """Start the stage of the next agent, of those that act one after another, after committing what the one before intended.
+
+    The agents at the first of the stages act in one order, then those at the next.
+    """
+    commit_so_far(engine, opened)
+    if not opened.order:
+        places = engine.graph.places
+        stage = min((token.stage for token in engine.table.apart.values()), key=places.__getitem__)
+        names = sorted(name for name, token in engine.table.apart.items() if token.stage == stage)
+        opened.passes += 1
+        if engine.plan.activation is Activation.RANDOM:
+            stream(engine.plan.seed, "activation", opened.number, stage, opened.passes).shuffle(names)
+        opened.order = [(name, stage) for name in reversed(names)]
+    name, stage = opened.order.pop()
+    token = engine.table.apart.get(name)
+    if token is not None and token.stage == stage:
+        engine.start(token, opened.view)
+    return True
 
 
 class TokenStrategy:

@@ -79,6 +79,10 @@ class OpenRound(msgspec.Struct, eq=False):
     gatherings: int = 0
     events: list[Event] = []
     """Its events so far."""
+    order: list[tuple[str, str]] = []
+    """The names and stages of the agents that are still to act one after another, the next one last."""
+    passes: int = 0
+    """The number of such orders that were drawn in the round."""
     commits_made: list[tuple[View, tuple[Event, ...]]] = []
     """Its commits of intents, each with the view before it."""
 
@@ -89,7 +93,7 @@ class TokenTable:
     No operation takes time in proportion to the number of all tokens, except `live`.
     """
 
-    def __init__(self, together: frozenset[str]) -> None:
+    def __init__(self, together: frozenset[str], commits: frozenset[str]) -> None:
         self.tokens: dict[str, Token] = {}
         self.apart: dict[str, Token] = {}
         """The tokens that have reached a per-agent stage and not begun it."""
@@ -98,6 +102,7 @@ class TokenTable:
         self.gate: dict[int, dict[str, Token]] = {}
         """The tokens between two rounds, by the round that they have left."""
         self._together = together
+        self._commits = commits
         self._arrivals: list[tuple[float, str]] = []
         """A heap of the arrivals at together-stages; entries of tokens that have gone on are dropped when they are met."""
         self._places: dict[str, int] = {}
@@ -161,7 +166,7 @@ class TokenTable:
             _put(self.gate, token.round, token, by)
         elif token.status is Status.READY and token.stage in self._together:
             _put(self.come, token.stage, token, by)
-            if by > 0:
+            if by > 0 and token.stage not in self._commits:
                 heappush(self._arrivals, (token.since, token.name))
         elif token.status is Status.READY and by > 0:
             self.apart[token.name] = token

@@ -18,8 +18,8 @@ from coterie.world.resolvers.taking_turns import FirstCome
 
 Share: TypeAlias = Callable[[Sequence[float], float, Random], list[float]]
 """Takes the requested amounts, the available amount and a random stream; returns the shares. A share never exceeds its
-request, and the shares add up to the smaller of total request and available amount. Earlier requests win ties. Whole
-numbers stay whole."""
+request, and the shares add up to the smaller of total request and available amount. Whole numbers stay whole; units that do
+not divide are drawn from the stream, so that no name is favoured."""
 
 
 class Sharing(enum.StrEnum):
@@ -35,8 +35,8 @@ class Sharing(enum.StrEnum):
     """In the order of the intents, each in full, until nothing is left."""
 
 
-def proportional(asked: Sequence[float], available: float, random: Random) -> list[float]:  # noqa: ARG001 - needs none
-    """Divide in proportion to the requests; whole units by the method of largest remainders."""
+def proportional(asked: Sequence[float], available: float, random: Random) -> list[float]:
+    """Divide in proportion to the requests; whole units by the method of largest remainders, whose ties are drawn."""
     total = _total(asked)
     if not _whole(asked, available):
         return _spent(asked, _in_proportion(asked, available), available)
@@ -45,14 +45,17 @@ def proportional(asked: Sequence[float], available: float, random: Random) -> li
     units, whole = [int(amount) for amount in asked], int(available)
     everything = sum(units)
     shares = [amount * whole // everything for amount in units]
-    remainders = sorted(range(len(units)), key=lambda place: -(units[place] * whole % everything))
-    for place in remainders[: whole - sum(shares)]:
-        shares[place] += 1
+    rest = whole - sum(shares)
+    if rest:
+        places = list(range(len(units)))
+        random.shuffle(places)
+        for place in sorted(places, key=lambda place: -(units[place] * whole % everything))[:rest]:
+            shares[place] += 1
     return list(shares)
 
 
-def equal(asked: Sequence[float], available: float, random: Random) -> list[float]:  # noqa: ARG001 - needs none
-    """Divide into equal shares, limited by the requests (max-min fairness)."""
+def equal(asked: Sequence[float], available: float, random: Random) -> list[float]:
+    """Divide into equal shares, limited by the requests (max-min fairness); the units that are left over are drawn."""
     if _total(asked) <= available:
         return list(asked) if _whole(asked, available) else _spent(asked, asked, available)
     shares: list[float] = [0] * len(asked)
@@ -66,10 +69,10 @@ def equal(asked: Sequence[float], available: float, random: Random) -> list[floa
         for place in hungry:
             shares[place] = left / len(hungry)
         return _spent(asked, shares, available)
-    # The remainder goes to the first requests.
     portion, rest = divmod(left, max(1, len(hungry)))
-    for number, place in enumerate(sorted(hungry)):
-        shares[place] = portion + (number < rest)
+    lucky = set(random.sample(hungry, int(rest))) if rest else set()
+    for place in hungry:
+        shares[place] = portion + (place in lucky)
     return shares
 
 
