@@ -34,43 +34,39 @@ class RoundStrategy:
                 engine.enter(token, opened)
             return True
         (opened,) = engine.open.values()
+        return self._start(engine, opened) or self._meet(engine, opened)
+
+    def _start(self, engine: RoundEngine, opened: OpenRound) -> bool:
+        """Start the stages of agents that need not wait for others."""
         table = engine.table
-        if engine.plan.activation is not Activation.AT_ONCE and (opened.order or table.apart):
-            return not engine.running and act_next(engine, opened)
-        if table.apart and not (self._mode is Mode.LOCKSTEP and engine.running):
-            apart = [token for _, token in sorted(table.apart.items())]
-            if self._mode is Mode.LOCKSTEP:
-                engine.waited(apart, opened.number, apart[0].stage)
-            for token in apart:
-                engine.start(token, opened.view)
+        if engine.plan.activation is not Activation.AT_ONCE:
+            return bool(opened.order or table.apart) and not engine.running and act_next(engine, opened)
+        if not table.apart or (self._mode is Mode.LOCKSTEP and engine.running):
+            return False
+        apart = [token for _, token in sorted(table.apart.items())]
+        if self._mode is Mode.LOCKSTEP:
+            engine.waited(apart, opened.number, apart[0].stage)
+        for token in apart:
+            engine.start(token, opened.view)
+        return True
+
+    def _meet(self, engine: RoundEngine, opened: OpenRound) -> bool:
+        """Do the first of the stages for which all agents wait, or the end of the round."""
+        if self._mode is Mode.PIPELINES and self._alone(engine):
             return True
-        if self._mode is Mode.PIPELINES:
-            return self._alone(engine) or self._commit(engine) or self._close(engine)
         if engine.running:
             return False
-        if table.come:
-            # All agents wait, and no other can arrive: do the first of these stages.
-            stage = min(table.come, key=engine.graph.places.__getitem__)
-            come = [token for _, token in sorted(table.come[stage].items())]
-            engine.waited(come, opened.number, stage)
-            commit_so_far(engine, opened)
-            if engine.graph.stage(stage).commits:
-                pass_commit(engine, come, opened)
-            else:
-                engine.serve(come, opened, opened.view)
-            return True
-        return self._close(engine)
-
-    def _commit(self, engine: RoundEngine) -> bool:
-        """Do a commit that all agents of `PIPELINES` have reached."""
-        if engine.running or engine.table.first_come is not None or not engine.table.come:
-            return False
-        (opened,) = engine.open.values()
+        if not engine.table.come:
+            return self._close(engine)
+        # All agents wait, and no other can arrive.
         stage = min(engine.table.come, key=engine.graph.places.__getitem__)
         come = [token for _, token in sorted(engine.table.come[stage].items())]
         engine.waited(come, opened.number, stage)
         commit_so_far(engine, opened)
-        pass_commit(engine, come, opened)
+        if engine.graph.stage(stage).commits:
+            pass_commit(engine, come, opened)
+        else:
+            engine.serve(come, opened, opened.view)
         return True
 
     def _alone(self, engine: RoundEngine) -> bool:
