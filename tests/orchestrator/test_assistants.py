@@ -10,6 +10,7 @@ from coterie.errors import ScenarioError
 from coterie.errors.orchestrator import RunUnknown
 from coterie.orchestrator import load_scenario
 from coterie.orchestrator.assistants.opening import ChatFolder, load_assistant, open_assistant
+from coterie.orchestrator.assistants.servers import make_servers
 
 PROVIDER = """
 from pydantic import BaseModel, Field
@@ -181,3 +182,40 @@ colours = "red"
         load_assistant(write(tmp_path, "code:absent", more))
     assert "assistant.provider" in str(caught.value)
     assert "patience" in str(caught.value)
+
+
+SERVER = """
+[mcp.files]
+command = "server"
+environment = { TOKEN = "$FILES_TOKEN" }
+[mcp.files.default]
+confirm = true
+[mcp.files.tools.read]
+effect = "read"
+resources = ["file {path}"]
+"""
+
+
+def test_the_servers_of_a_scenario_have_their_rules_and_secrets_from_the_environment(tmp_path: Path) -> None:
+    loaded = load_assistant(write(tmp_path, more=SERVER))
+    (server,) = make_servers(loaded.path, loaded.scenario.mcp, {"FILES_TOKEN": "sesame"})
+    assert (server.environment, server.folder) == ({"TOKEN": "sesame"}, tmp_path)
+    assert server.policies["read"].resources == ("file {path}",)
+    assert server.policy.confirm is True
+    assert "sesame" not in repr(server)
+    with pytest.raises(ScenarioError, match=r"mcp\.files\.environment\.TOKEN: the variable FILES_TOKEN is not set"):
+        make_servers(loaded.path, loaded.scenario.mcp, {})
+
+
+@pytest.mark.parametrize(
+    ("table", "line"),
+    [
+        ('[mcp.x]\ncommand = "a"\nurl = "http://b"', "give a command, or a url, and not both"),
+        ('[mcp.x]\ncommand = "a"\n[mcp.x.default]\neffect = "reads"', "McpToolPolicy.effect='reads': need one of read, write"),
+        ('[mcp.x]\ncommand = "a"\nport = 3', "mcp.x.port"),
+    ],
+)
+def test_a_wrong_server_of_a_scenario_is_named(tmp_path: Path, table: str, line: str) -> None:
+    with pytest.raises(ScenarioError) as refused:
+        load_assistant(write(tmp_path, more=table))
+    assert line in str(refused.value)

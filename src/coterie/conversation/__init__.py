@@ -19,11 +19,14 @@ from coterie.conversation.events import (
     TurnEnded,
     TurnOutcome,
 )
+from coterie.conversation.mcp.policy import McpToolPolicy
+from coterie.conversation.mcp.server import McpServer
 from coterie.conversation.operations.operation import CancelAnswer, Effect, Operation, OperationState, ResourceScope
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.tools.context import ToolContext
 from coterie.conversation.tools.results import Finding
 from coterie.conversation.tools.schema import Secret
+from coterie.conversation.tools.source import ToolSource
 from coterie.conversation.tools.tool import Tool, tool
 
 __all__ = [
@@ -35,6 +38,8 @@ __all__ = [
     "Delivered",
     "Effect",
     "Finding",
+    "McpServer",
+    "McpToolPolicy",
     "Operation",
     "OperationChanged",
     "OperationProgressed",
@@ -46,6 +51,7 @@ __all__ = [
     "ToolCalled",
     "ToolContext",
     "ToolReturned",
+    "ToolSource",
     "TurnBegan",
     "TurnEnded",
     "TurnOutcome",

@@ -26,6 +26,7 @@ from coterie.conversation.session.messages import (
 )
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.state import ConversationState
+from coterie.conversation.tools.source import ToolSource
 from coterie.conversation.tools.tool import Tool
 from coterie.errors import AgentStopped, ConversationClosed, ConversationError, HandlerFailed, StorageError, UnknownOperation
 from coterie.errors.conversation import InvalidText
@@ -120,7 +121,7 @@ class Conversation:
     def __init__(
         self,
         model: Model,
-        tools: Iterable[Tool] = (),
+        tools: Iterable[Tool | ToolSource] = (),
         *,
         store: Database | str | os.PathLike[str] | None = None,
         namespace: str | Iterable[str] = ("default",),

@@ -27,6 +27,7 @@ from coterie.conversation.session.session import Session
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.state import ConversationServices, ConversationState
 from coterie.conversation.telemetry import ConversationMetrics
+from coterie.conversation.tools.source import ToolSource
 from coterie.conversation.tools.tool import Tool
 from coterie.errors import ConversationClosed, DeliveryError, InvalidSetting, ModelError, describe
 from coterie.errors.conversation import InvalidNamespace
@@ -61,7 +62,7 @@ class ConversationHost:
     def __init__(
         self,
         model: Model,
-        tools: Iterable[Tool] = (),
+        tools: Iterable[Tool | ToolSource] = (),
         *,
         store: Database | str | os.PathLike[str] | None = None,
         provide: Iterable[Any] = (),

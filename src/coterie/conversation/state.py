@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 from coterie.concurrency import Rank, new_lock
@@ -16,8 +15,9 @@ from coterie.conversation.operations.operation import Operation
 from coterie.conversation.sanitize import plain_text
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.telemetry import ConversationCounters
+from coterie.conversation.tools.source import ToolSource, ToolTable
 from coterie.conversation.tools.tool import Tool
-from coterie.errors import DefinitionError, InvalidSetting, ServiceMissing
+from coterie.errors import ServiceMissing
 from coterie.kernel import Clock
 from coterie.models import Model
 from coterie.storage import Pending
@@ -32,14 +32,13 @@ class ConversationServices:
     def __init__(
         self,
         model: Model,
-        tools: Iterable[Tool],
+        tools: Iterable[Tool | ToolSource],
         journal: Journal,
         settings: ConversationSettings,
         provide: Iterable[Any],
         clock: Clock,
     ) -> None:
         self.model = model
-        self.tools: Mapping[str, Tool] = MappingProxyType(_by_name(tools))
         self.journal = journal
         self.settings = settings
         self.clock = clock
@@ -49,11 +48,15 @@ class ConversationServices:
         # Only one process at a time has a file of SQLite open, so what its hosts share is in memory.
         self.leases = LeaseTable(journal.database) if journal.database.dialect is Dialect.POSTGRES else None
         self._provided = tuple(provide)
-        for name in self.tools:
-            self.durations.learn(name, journal.ledger.times(name))
+        self._tools = ToolTable(tools, lambda name: self.durations.learn(name, journal.ledger.times(name)))
 
     def __deepcopy__(self, memo: object) -> ConversationServices:
         return self
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """All tools by name. Those of other programs can change from one moment to the next."""
+        return self._tools.current
 
     def use(self, kind: type[T]) -> T:
         """Return the provided object of a type. Raises `ServiceMissing`."""
@@ -61,16 +64,6 @@ class ConversationServices:
             if isinstance(each, kind):
                 return each
         raise ServiceMissing(kind, [type(each) for each in self._provided])
-
-
-def _by_name(tools: Iterable[Tool]) -> dict[str, Tool]:
-    found: dict[str, Tool] = {}
-    for each in tools:
-        if not isinstance(each, Tool):
-            raise InvalidSetting("tools", each, "functions with the decorator @tool")
-        if found.setdefault(each.name, each) is not each:
-            raise DefinitionError(f"the tool {each.name}", "two tools have that name", "rename one of them")
-    return found
 
 
 class ConversationState:

@@ -144,7 +144,10 @@ their room, such as `coterie.errors.storage`.
     │   ├── InvalidNamespace (ValueError)  a namespace is invalid
     │   ├── UnknownOperation (LookupError)  it has no operation of that id
     │   ├── TransitionRefused             an operation cannot change to that state
-    │   └── OperationStopped              raised in a tool whose operation must stop
+    │   ├── OperationStopped              raised in a tool whose operation must stop
+    │   ├── ToolFailed                    a tool says that it could not do its work
+    │   ├── OutcomeUnknown                a tool cannot know whether its write took effect
+    │   └── ToolServerUnavailable         a server of tools cannot be reached
     ├── PersonaError                      an operation on a persona failed
     │   ├── InvalidPersona (ValueError)   a description of a persona is invalid
     │   │   └── PersonaTooLarge           or its file is too large
@@ -187,6 +190,9 @@ from coterie.errors.conversation import (
     ConversationFull,
     ConversationTaken,
     OperationStopped,
+    OutcomeUnknown,
+    ToolFailed,
+    ToolServerUnavailable,
     UnknownOperation,
 )
 from coterie.errors.definition import CodecError, DefinitionError, EncodeFailed, InvalidAddress, InvalidMessage, InvalidSetting
@@ -314,11 +320,11 @@ __all__ = [
     "MessageTooLarge",
     "MigrationError", "ModelError", "ModelHalted", "ModelRefused", "ModelTimeout", "ModelUnavailable", "NameTaken",
     "NoQuorum", "NotAMember", "NotInAgent", "NotSendable", "NotShared", "NotYourTurn", "OperationStopped",
-    "PersonaError", "QueueFull", "RateLimited", "RecordingMissing", "ReentrantCall", "ReplayDiverged",
+    "OutcomeUnknown", "PersonaError", "QueueFull", "RateLimited", "RecordingMissing", "ReentrantCall", "ReplayDiverged",
     "ResolverFailed", "ResourcesExhausted", "RestoreFailed", "RoundsError", "RuntimeStopped", "ScenarioError",
     "ServiceMissing", "SpawnError", "StageFailed", "StartFailed", "StateRefused", "StateUnreadable", "StorageCorrupt",
     "StorageError", "StorageFull", "StorageLocked", "StorageUnavailable", "ThreadLimitReached", "TierUnavailable",
-    "TopologyError", "TransportError",
+    "ToolFailed", "ToolServerUnavailable", "TopologyError", "TransportError",
     "TurnForfeited", "Unhandled", "UnknownAgent", "UnknownBlock", "UnknownMeeting", "UnknownMemory", "UnknownOperation",
     "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkStopped", "WorkerDied", "WorldClosed",
     "WorldError", "WriteTimeout", "describe",

@@ -79,3 +79,22 @@ class OperationStopped(ConversationError):
 
     def __init__(self, operation: str) -> None:
         super().__init__(f"{operation} was asked to stop")
+
+
+class ToolFailed(ConversationError):
+    """Raise it in a tool that cannot do its work: the text is all that the model and the user are told, without the class."""
+
+
+class OutcomeUnknown(ConversationError):
+    """Raise it in a tool that writes if it cannot know whether the write took effect, because a connection broke, say.
+
+    The outcome of the operation is then unknown: its `check` decides, or a person. In a tool that reads it is an error like
+    any other.
+    """
+
+
+class ToolServerUnavailable(ConversationError):
+    """A server of tools cannot be reached, or does not speak the protocol."""
+
+    def __init__(self, name: str, problem: str, remedy: str = "see that it runs") -> None:
+        super().__init__(f"the server {name} is not available: {problem}; {remedy}")

@@ -60,9 +60,9 @@ def mark_halted(operation: Operation, reason: str) -> Operation:
     return change(operation, halted=True, detail=reason)
 
 
-def mark_unknown(operation: Operation) -> Operation:
+def mark_unknown(operation: Operation, detail: str = "the process ended while it ran") -> Operation:
     """Return the operation with unknown outcome, in the background."""
-    return move(operation, _S.UNKNOWN, background=True, detail="the process ended while it ran")
+    return move(operation, _S.UNKNOWN, background=True, detail=detail)
 
 
 def end(operation: Operation, state: OperationState, now: float, content: str = "", detail: str = "") -> Operation:

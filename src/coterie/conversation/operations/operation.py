@@ -38,7 +38,7 @@ class OperationState(enum.StrEnum):
     CANCELLING = "cancelling"
     """It was asked to stop and has not ended yet, or is being compensated."""
     UNKNOWN = "unknown"
-    """The process ended while it ran, and it is not known yet whether it took effect."""
+    """It is not known yet whether it took effect: the process, or the program that did the work, ended while it ran."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"

@@ -237,6 +237,14 @@ class OperationScheduler:
             self._not_yet[number] = asyncio.get_running_loop().call_later(step.delay, lambda: self._due(number))
             await self.session_log.record(operations=[machine.requeue(operation, step.detail)])
             self.schedule()
+        elif step.unknown:
+            after = machine.mark_unknown(operation, step.detail)
+            self.host.telemetry.count_tool(operation.tool, "unknown")
+            await self.session_log.record(OperationEndedEntry(operation=after), operations=[after])
+            if self.host.tools[operation.tool].check is not None:
+                self.checking.add(number)
+                self.attempts.launch(after, AttemptPurpose.CHECK)
+            self._over(after)
         elif step.halted:
             await self.session_log.record(operations=[machine.mark_halted(operation, step.detail)], tell=False)
         else:

@@ -34,7 +34,7 @@ def lane_of(operations: Iterable[Operation]) -> Lane:
 
 def tools_for_lane(tools: Mapping[str, Tool], lane: Lane) -> list[Tool]:
     """Return the tools that a lane offers to the model."""
-    return [each for each in tools.values() if lane is Lane.MAIN or each.effect is Effect.READ]
+    return [each for each in tools.values() if each.offered and (lane is Lane.MAIN or each.effect is Effect.READ)]
 
 
 def refusal(
@@ -154,8 +154,8 @@ class ToolCallPolicy:
     ) -> ImmediateResult | tuple[Tool, Operation, Mapping[str, Any]]:
         """Return the tool of a call, the draft of its operation, and its arguments; or an error for the model."""
         tool = self._host.tools.get(name)
-        if tool is None:
-            known = ", ".join(self._host.tools) or "none"
+        if tool is None or not tool.offered:
+            known = ", ".join(each.name for each in self._host.tools.values() if each.offered) or "none"
             return self._refused(name, f"there is no tool {name!r}; there are: {known}", mistaken=True)
         try:
             arguments, plain = tool.arguments.check(given)

@@ -131,7 +131,10 @@ class TurnRunner:
         return ModelRequest(
             instructions="\n\n".join(part for part in parts if part),
             exchanges=project(self._session_log.entries(), turn=turn, limit=settings.history, budget=self._session_log.budget),
-            tools=(*(each.definition for each in tools), *definitions(lane, list(self._host.tools), unknown=unknown)),
+            tools=(
+                *(each.definition for each in tools),
+                *definitions(lane, [each.name for each in self._host.tools.values() if each.offered], unknown=unknown),
+            ),
             temperature=settings.temperature,
             agent=self._session_log.state.name,
             step=f"turn {turn}/{lane}/{step}",
@@ -232,7 +235,8 @@ class TurnRunner:
         failed = operation.state is not OperationState.SUCCEEDED
         content = outcome_line(operation) if failed else operation.content or "Done."
         returned = ToolResultEntry(turn=turn, call=operation.call, tool=operation.tool, content=content, failed=failed)
-        await self._session_log.record(returned, operations=[machine.change(operation, delivered=True)], tell=False)
+        heard = {"delivered": True} if operation.ended else {"reported": True}
+        await self._session_log.record(returned, operations=[machine.change(operation, **heard)], tell=False)
 
     def _background_text(self, operation: Operation) -> str:
         line = status_line(operation, self._scheduler.queue, self._session_log.now)

@@ -12,12 +12,12 @@ from coterie.conversation.sanitize import plain_text
 from coterie.conversation.tools.attempt import AttemptEnding, AttemptOutcome
 from coterie.conversation.tools.results import Finding, FindingKind
 from coterie.conversation.tools.tool import Tool
-from coterie.errors import JobTimeout, describe
+from coterie.errors import JobTimeout, OutcomeUnknown, ToolFailed, describe
 
 _S = OperationState
 _MAX_ERROR_LENGTH = 2_000
 """Maximum characters of an error text."""
-_LIMIT = re.compile(r"([\d.]+) s$")
+_LIMIT = re.compile(r"([\d.]+) s(?:;|$)")
 
 
 class NextStep(msgspec.Struct, frozen=True):
@@ -32,6 +32,8 @@ class NextStep(msgspec.Struct, frozen=True):
     """True if it stays as it is until the tool's `check` decides, at the next opening."""
     delay: float | None = None
     """Seconds until the retry."""
+    unknown: bool = False
+    """True if it is not known whether a write took effect: its `check` or a person decides."""
 
 
 def must_undo(tool: Tool, operation: Operation) -> bool:
@@ -48,6 +50,10 @@ def after_run(operation: Operation, tool: Tool, outcome: AttemptOutcome, timed_o
     if operation.stopping and outcome.ending is AttemptEnding.STOPPED:
         return NextStep(_S.CANCELLED)
     error = outcome.error if outcome.error is not None else RuntimeError("it stopped")
+    if isinstance(error, OutcomeUnknown) and operation.effect is Effect.WRITE:
+        if not timed_out:
+            return NextStep(unknown=True, detail=plain_text(str(error))[:_MAX_ERROR_LENGTH])
+        timed_out = f"{timed_out}; {error}"
     if timed_out:
         limit = _LIMIT.search(timed_out)
         error = JobTimeout(operation.id, float(limit[1]) if limit is not None else 0.0, ended=True)
@@ -111,4 +117,4 @@ def _returned(outcome: AttemptOutcome) -> NextStep:
 
 
 def _described(error: BaseException) -> str:
-    return plain_text(describe(error))[:_MAX_ERROR_LENGTH]
+    return plain_text(str(error) if isinstance(error, ToolFailed) else describe(error))[:_MAX_ERROR_LENGTH]

@@ -71,7 +71,7 @@ def texts_of(value: Any) -> Iterator[str]:
 
 
 _ENTRY = re.compile(r"^(\w+)(?:\s*\([^)]*\))?:\s*(.+)$")
-_SHOWN = 5
+SHOWN_FAULTS = 5
 """Errors of one call that the model is shown."""
 
 
@@ -121,8 +121,8 @@ class ToolArguments:
             checked = model.model_validate(dict(given))
         except ValidationError as error:
             faults = [f"{'.'.join(map(str, each['loc'])) or 'arguments'}: {each['msg']}" for each in error.errors()]
-            more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-            raise ValueError("; ".join(faults[:_SHOWN]) + more) from error
+            more = f"; and {len(faults) - SHOWN_FAULTS} more" if len(faults) > SHOWN_FAULTS else ""
+            raise ValueError("; ".join(faults[:SHOWN_FAULTS]) + more) from error
         values = {name: getattr(checked, field) for field, name in self._names.items()}
         plain = checked.model_dump(mode="json", by_alias=True)
         try:

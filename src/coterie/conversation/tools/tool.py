@@ -28,7 +28,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 class Tool:
     """A function that a model may call. Made by `tool`; immutable; any number of conversations can share it.
 
-    It can still be called as the original function. Raises `DefinitionError` and `InvalidSetting`.
+    It can still be called as the original function. `arguments` are those of a tool whose schema is not that of its function,
+    and `offered` returns whether it can be called now. Raises `DefinitionError` and `InvalidSetting`.
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class Tool:
         compensate: Callable[..., Any] | None = None,
         report: Callable[[Operation], str] | None = None,
         names: Mapping[str, Any] | None = None,
+        arguments: ToolArguments | None = None,
+        offered: Callable[[], bool] | None = None,
     ) -> None:
         where = _checked(function)
         self.name = _named(name if name is not None else str(getattr(function, "__name__", "")), where)
@@ -80,7 +83,8 @@ class Tool:
             if given is not None and not callable(given):
                 raise InvalidSetting(f"{at}: {setting}", given, "a function, or None")
         self.description = description if description is not None else description_of(function)
-        self.arguments = ToolArguments(function, names or {}, where)
+        self.arguments = arguments if arguments is not None else ToolArguments(function, names or {}, where)
+        self._offered = offered
         self.long_running = long_running
         self.expected = expected
         self.patience = patience
@@ -113,6 +117,11 @@ class Tool:
 
     def __deepcopy__(self, memo: object) -> Tool:
         return self
+
+    @property
+    def offered(self) -> bool:
+        """Whether it can be called now. A tool of another program may have been withdrawn, and may come back."""
+        return self._offered is None or self._offered()
 
     @property
     def definition(self) -> ToolDefinition:

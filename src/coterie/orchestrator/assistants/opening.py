@@ -21,6 +21,7 @@ from coterie.kernel import Clock, SystemClock
 from coterie.models import Model, ModelGateway
 from coterie.orchestrator.assistants.assistant import Assistant, Place
 from coterie.orchestrator.assistants.scenario import KIND, AssistantScenario, AssistantSettings, conversation_faults
+from coterie.orchestrator.assistants.servers import servers_of
 from coterie.orchestrator.code import Provider, load
 from coterie.orchestrator.problems import problem
 from coterie.orchestrator.scenario import read_scenario
@@ -176,10 +177,11 @@ def open_assistant(
             stack.callback(assistant.close)
         answering = _model(loaded, assistant, model, base_url, clock, stack)
         settings = loaded.scenario.behaviour(assistant.instructions)
+        servers = [stack.enter_context(each) for each in servers_of(loaded.path, loaded.scenario.mcp)]
         conversations = stack.enter_context(
             Conversations(
                 answering,
-                assistant.tools,
+                [*assistant.tools, *servers],
                 store=folder / "conversations.db",
                 provide=assistant.provide,
                 settings=settings,

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from coterie.conversation import ConversationSettings
 from coterie.errors import InvalidSetting
+from coterie.orchestrator.assistants.servers import McpServerTable
 
 KIND = "conversation"
 
@@ -100,6 +101,8 @@ class AssistantScenario(_Part):
     """The settings of the conversation."""
     settings: dict[str, Any] = {}
     """The settings of the provider, checked against its own model."""
+    mcp: dict[str, McpServerTable] = {}
+    """MCP servers, by names of your choice, whose tools the assistant gets beside the provider's."""
 
     @model_validator(mode="after")
     def _behaves(self) -> AssistantScenario:

@@ -1,0 +1,1 @@
+"""Tools of programs that speak the Model Context Protocol, as tools of an assistant."""
