@@ -227,3 +227,106 @@ def test_a_long_history_is_read_in_pages(tmp_path: Path) -> None:
             range(999, 2_003)
         )
         assert len(store.load(Identity("kind", "a")).later) == 2_500
+
+
+class Fold(Agent):
+    """An event-sourced agent without snapshots."""
+
+    stored_name = "fold"
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def apply(self, event: Odd) -> None:
+        self.count += 1
+
+    @on
+    def record(self, message: Add) -> int:
+        for _ in range(message.amount):
+            self.context.record(Odd())
+        return self.count
+
+
+class Snapshots(Fold):
+    """The same, with snapshots."""
+
+    def snapshot(self) -> int:
+        return self.count
+
+    def restore(self, state: int) -> None:
+        self.count = state
+
+
+def test_a_class_whose_activations_fold_many_events_is_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    policy = DurablePolicy(snapshot_every=5)
+    with Runtime(store=tmp_path / "agents.db", durable=policy) as runtime:
+        assert runtime.entity(Fold, "a").ask(Add(60)).result() == 60
+        for _ in range(2):
+            runtime.entity(Fold, "a").stop().result()
+            assert runtime.entity(Fold, "a").ask(Add(0)).result() == 60
+    assert [each for each in caplog.messages if "folded 60 events" in each and "`snapshot` and `restore`" in each] == [
+        each for each in caplog.messages if "folded" in each
+    ]
+    assert sum("folded" in each for each in caplog.messages) == 1
+    caplog.clear()
+    # The class gets snapshots later: the first is stored with the next event, and an activation reads few events from then on.
+    with Runtime(store=tmp_path / "agents.db", durable=policy) as runtime:
+        assert runtime.entity(Snapshots, "a").ask(Add(1)).result() == 61
+        assert runtime.durable.store.load(Identity("fold", "a")).later == ()
+        assert runtime.entity(Snapshots, "a").ask(Add(3)).result() == 64
+        runtime.entity(Snapshots, "a").stop().result()
+        assert len(runtime.durable.store.load(Identity("fold", "a")).later) == 3
+        assert runtime.entity(Snapshots, "a").ask(Add(0)).result() == 64
+        assert len(list(runtime.history(Snapshots, "a"))) == 64
+    assert not any("folded" in each for each in caplog.messages)
+
+
+class Grow(Request[int]):
+    """Let the state, or an event, have so many bytes."""
+
+    size: int
+    as_event: bool = False
+
+
+class Large(Agent):
+    stored_name = "large"
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def apply(self, event: Odd) -> None:
+        self.text = event.part
+
+    @on
+    def grow(self, message: Grow) -> int:
+        self.context.record(Odd("x" * message.size))
+        return len(self.text)
+
+
+class LargeState(Agent):
+    stored_name = "large-state"
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def snapshot(self) -> str:
+        return self.text
+
+    def restore(self, state: str) -> None:
+        self.text = state
+
+    @on
+    def grow(self, message: Grow) -> int:
+        if message.size:
+            self.text = "x" * message.size
+        return len(self.text)
+
+
+@pytest.mark.parametrize("kind", [Large, LargeState])
+def test_a_state_or_an_event_that_is_too_large_is_refused(tmp_path: Path, kind: type[Agent]) -> None:
+    with Runtime(store=tmp_path / "agents.db") as runtime:
+        agent = runtime.entity(kind, "a")
+        assert agent.ask(Grow(100)).result() == 100
+        with pytest.raises(HandlerFailed, match=r"'a': (its state|the event Odd) cannot be stored: it has 50,000,0\d\d bytes"):
+            agent.ask(Grow(50_000_000)).result()
+        assert agent.ask(Grow(200)).result() == 200

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, NewType, NoReturn, Optional, Protocol, TypeVar, Union
 
 import pytest
 
-from coterie import Agent, Message, Reply, Request, Runtime, on
+from coterie import Agent, Message, Reply, ReplyStream, Request, Runtime, Stream, on
 from coterie.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -261,3 +272,64 @@ def test_an_answer_that_is_defined_later_is_refused_at_spawn() -> None:
         for _ in range(2):
             with pytest.raises(DefinitionError, match="Late"):
                 runtime.spawn(Early)
+
+
+class Tokens(Stream[str]):
+    pass
+
+
+def stream_handler(declared: object, how: str) -> type[Agent]:
+    """Return an agent class whose handler of `Tokens` declares a return type."""
+
+    async def stream(self: object, message: Tokens) -> AsyncIterator[Any]:
+        yield "a"
+
+    def items(self: object, message: Tokens) -> Iterator[Any]:
+        yield "a"
+
+    def passed_on(self: object, message: Tokens) -> Any:
+        return ["a"]
+
+    method: Any = {"stream": stream, "items": items, "passed on": passed_on}[how]
+    method.__annotations__["return"] = declared
+    return type("Teller", (Agent,), {method.__name__: on(method)})
+
+
+@pytest.mark.parametrize(
+    ("declared", "how"),
+    [
+        (AsyncIterator[int], "stream"),
+        (AsyncGenerator[int, None], "stream"),
+        ("AsyncIterator[int]", "stream"),
+        (int, "stream"),
+        (None, "stream"),
+        (Iterator[int], "items"),
+        (Generator[bytes, None, None], "items"),
+        (list[int], "passed on"),
+        (ReplyStream[int], "passed on"),
+    ],
+)
+def test_items_that_contradict_the_stream_are_refused(declared: object, how: str) -> None:
+    with pytest.raises(DefinitionError, match="but Tokens expects items of str"):
+        stream_handler(declared, how)
+
+
+@pytest.mark.parametrize(
+    ("declared", "how"),
+    [
+        (AsyncIterator[str], "stream"),
+        (AsyncIterator, "stream"),
+        (AsyncIterator[object], "stream"),
+        (AsyncIterator[Any], "stream"),
+        (AsyncIterator[str | int], "stream"),
+        (AsyncGenerator[str, None], "stream"),
+        (Generator[str, int, int], "items"),
+        (Iterable[str], "items"),
+        (list[str], "passed on"),
+        (ReplyStream[str], "passed on"),
+        (dict[str, int], "passed on"),
+        (Any, "passed on"),
+    ],
+)
+def test_items_that_may_be_right_are_taken(declared: object, how: str) -> None:
+    stream_handler(declared, how)

@@ -10,14 +10,15 @@ import collections
 import inspect
 import types
 import typing
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 from coterie.errors import DefinitionError
-from coterie.messaging import Message, Request
+from coterie.messaging import Message, Request, Stream
 from coterie.messaging.message import reply_type
 from coterie.runtime.references.reply import Reply
+from coterie.runtime.references.reply_stream import ReplyStream
 
 _NONE = type(None)
 _WIDER: dict[type, tuple[type, ...]] = {
@@ -41,10 +42,10 @@ def check_answers(method: Callable[..., Any], served: Mapping[type[Message], Any
     resolved yet.
     """
     annotation = getattr(method, "__annotations__", {}).get("return", inspect.Signature.empty)
-    # A decorator may change the answer, and a generator gives several.
-    if annotation is inspect.Signature.empty or hasattr(method, "__wrapped__") or yields(method):
+    # A decorator may change the answer.
+    if annotation is inspect.Signature.empty or hasattr(method, "__wrapped__"):
         return True
-    expected = {kind: reply_type(form) for kind, form in served.items() if issubclass(kind, Request)}
+    expected = {kind: reply_type(form) for kind, form in served.items() if issubclass(kind, Request | Stream)}
     if not expected:
         return True
     try:
@@ -60,14 +61,14 @@ def check_answers(method: Callable[..., Any], served: Mapping[type[Message], Any
     members = [each for each in _members(_passed_on(declared)) if each not in (typing.Never, typing.NoReturn)]
     everything = len(expected) == len(served)
     for kind, answer in expected.items():
-        if members and not any(_fits(each, answer) for each in members):
+        if members and not any(_answers(each, kind, answer) for each in members):
             _refuse(method, declared, kind, answer)
     for member in members:
         # A handler returns None where it postpones a message, and for messages that expect no answer.
         if (
             everything
             and (member is not _NONE or len(members) == 1)
-            and not any(_fits(member, each) for each in expected.values())
+            and not any(_answers(member, *each) for each in expected.items())
         ):
             _refuse(method, declared, *next(iter(expected.items())))
     return True
@@ -75,6 +76,10 @@ def check_answers(method: Callable[..., Any], served: Mapping[type[Message], Any
 
 def _refuse(method: Callable[..., Any], declared: Any, kind: type, answer: Any) -> typing.NoReturn:
     where = f"{method.__module__}.{method.__qualname__}"
+    if issubclass(kind, Stream):
+        problem = f"it returns {_shown(declared)}, but {kind.__qualname__} expects items of {_shown(answer)}"
+        form = f"AsyncIterator[{_shown(answer)}]"
+        raise DefinitionError(where, problem, f"return {form}, or let {kind.__qualname__} be a Stream of those items")
     problem = f"it returns {_shown(declared)}, but {kind.__qualname__} expects {_shown(answer)}"
     raise DefinitionError(
         where, problem, f"return {_shown(answer)}, or let {kind.__qualname__} be a Request[{_shown(declared)}]"
@@ -83,6 +88,20 @@ def _refuse(method: Callable[..., Any], declared: Any, kind: type, answer: Any) 
 
 def _shown(kind: Any) -> str:
     return "None" if kind is _NONE else kind.__qualname__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind)
+
+
+def _answers(declared: Any, kind: type, answer: Any) -> bool:
+    """Return whether a declared type may be the answer to a request, or give the items of a stream."""
+    if not issubclass(kind, Stream):
+        return _fits(declared, answer)
+    origin, arguments = typing.get_origin(declared) or declared, typing.get_args(declared)
+    if not inspect.isclass(origin) or origin is object or getattr(origin, "_is_protocol", False):
+        return True
+    if not issubclass(origin, AsyncIterable | Iterable):
+        return origin is Any
+    # The first argument of generators and iterators is the item; a mapping or a class of the user's may differ.
+    known = origin.__module__ in ("collections.abc", "builtins", ReplyStream.__module__) and not issubclass(origin, Mapping)
+    return not known or not arguments or _fits(arguments[0], answer)
 
 
 def yields(method: Callable[..., Any]) -> bool:

@@ -186,7 +186,7 @@ class DurableAgents:
         return known if known is not None else self._learn(agent, _DEFAULTS)
 
     def _learn(self, agent: type[Agent], options: SpawnOptions) -> EntityKind:
-        kind = EntityKind(agent, self.codec)
+        kind = EntityKind(agent, self.codec, self.policy.largest_state)
         dispatcher = options.dispatcher or self._services.dispatcher
         # In a context of its own: the agent has nothing to do with the sender of its first message.
         spec: AgentSpec = Variables().run(AgentSpec, agent, (), {}, dispatcher, options.supervision)

@@ -93,6 +93,11 @@ class EntityCell(AgentCell):
             self._wait_for_last_write()
             stored = activator.store.load(activator.identity)
         incarnation.variables.run(activator.kind.read, activator.identity, stored, incarnation.agent)
+        if activator.kind.is_slow_to_fold(len(stored.later), activator.policy.snapshot_every):
+            self.log.warning(
+                "has folded %d events: give its class `snapshot` and `restore`, so that its state is stored now and then",
+                len(stored.later),
+            )
         self._version = StoredVersion(activator.kind, activator.identity, stored)
 
     def passivate_if_idle(self) -> None:

@@ -21,17 +21,20 @@ from coterie.runtime.definition.handlers import forms_of
 
 _KEY_BYTES = 1_024
 _SHOWN = 60
+_MANY = 10
+"""Times the events between two snapshots: an activation that folds more, for want of a snapshot, is warned of."""
 
 
 class EntityKind:
-    """A class of durable agents. Immutable, but for a cache of single assignments.
+    """A class of durable agents. Immutable, but for single assignments: a cache, and that a warning was given.
 
     The class keeps its state by `snapshot` and `restore`, or by events that `apply` folds, or both: then snapshots are
     stored now and then. If `restore` and `apply` declare the type of their parameter, values are read back as that
     type; without, they must be plain data.
     """
 
-    def __init__(self, agent: Any, codec: Codec) -> None:
+    def __init__(self, agent: Any, codec: Codec, largest: int) -> None:
+        """Check a class. `largest` is the number of bytes that a state or an event may have. Raises `DefinitionError`."""
         where = f"{getattr(agent, '__module__', '')}.{getattr(agent, '__qualname__', repr(agent))}".lstrip(".")
         if not inspect.isclass(agent) or not issubclass(agent, Agent):
             raise DefinitionError(where, "it is not an agent class", "name a subclass of Agent")
@@ -45,6 +48,8 @@ class EntityKind:
         self.forms = forms_of(agent.__coterie_table__())
         """The types of the generic messages that its handlers name, with their arguments."""
         self._codec = codec
+        self._largest = largest
+        self._warned = False
         self._loose: dict[Any, bool] = {}
         """Whether a type of states or events leaves the types of parts open, so that they may be read back otherwise."""
         if not self.keeps_snapshot and not self.is_event_sourced:
@@ -76,6 +81,12 @@ class EntityKind:
             agent.restore(self._state(identity, stored.state, stored.state_version, agent))
         for event in stored.later:
             agent.apply(self.decode_event(identity, event))
+
+    def is_slow_to_fold(self, events: int, snapshot_every: int) -> bool:
+        """Return whether an activation folded very many events for want of a snapshot. True once for a class, to warn of it."""
+        slow = not self.keeps_snapshot and events >= _MANY * snapshot_every and not self._warned
+        self._warned = self._warned or slow
+        return slow
 
     def encode_event(self, identity: Identity, event: Any) -> tuple[str, bytes]:
         """Return the name and the bytes of an event. Raises `StateRefused`."""
@@ -147,6 +158,12 @@ class EntityKind:
     def _faithful(self, identity: Identity, what: str, value: Any, kind: Any) -> bytes:
         try:
             body = self._codec.encode(value)
+            if len(body) > self._largest:
+                problem = (
+                    f"it has {len(body):,} bytes, and at most {self._largest:,} are stored with each change; keep large data in "
+                    "files or in a memory and store what finds it, or set DurablePolicy(largest_state=...)"
+                )
+                raise StateRefused(self.name, identity.key, what, problem)
             same = self._codec.decode(body, kind)
         except CodecError as error:
             raise StateRefused(self.name, identity.key, what, error) from error

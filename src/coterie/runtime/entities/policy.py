@@ -31,12 +31,15 @@ class DurablePolicy:
     """The number of events after which the snapshot of an event-sourced agent with `snapshot` is stored."""
     keep_answers: float = 7 * 86_400.0
     """The time for which answers to requests with an idempotency key are kept."""
+    largest_state: int = 32 * 2**20
+    """The most bytes of a snapshot or of an event. It is written whole with each message that changes it."""
 
     def __post_init__(self) -> None:
         check_number("DurablePolicy.idle", self.idle, above=0)
         check_number("DurablePolicy.most_active", self.most_active, above=0, whole=True)
         check_number("DurablePolicy.attempts", self.attempts, above=0, whole=True)
         check_number("DurablePolicy.snapshot_every", self.snapshot_every, above=0, whole=True)
+        check_number("DurablePolicy.largest_state", self.largest_state, above=0, whole=True)
         check_number("DurablePolicy.keep_answers", self.keep_answers, above=0)
         if self.durability not in ("full", "relaxed"):
             raise InvalidSetting("DurablePolicy.durability", self.durability, "'full' or 'relaxed'")
