@@ -12,6 +12,7 @@ from coterie.messaging.envelope import Envelope, Reference
 from coterie.messaging.mailbox import Mailbox
 from coterie.messaging.pending_put import PendingPut
 from coterie.testing import ManualClock
+from tests.messaging.ends import Ends
 
 
 class Note(Message):
@@ -44,9 +45,11 @@ class MailboxMachine(RuleBasedStateMachine):
             MailboxPolicy(capacity, overflow),
             SystemClock(),
             notify=self.note,
-            dropped=lambda envelope: self.dropped.append(envelope.message.n),  # type: ignore[attr-defined]
-            refused=lambda envelope: self.refused.append(envelope.message.n),  # type: ignore[attr-defined]
-            overdue=lambda _: None,
+            ends=Ends(
+                lambda envelope: self.dropped.append(envelope.message.n),  # type: ignore[attr-defined]
+                lambda envelope: self.refused.append(envelope.message.n),  # type: ignore[attr-defined]
+                lambda _: None,
+            ),
         )
         self.model: list[tuple[int, int]] = []
         self.outside: list[tuple[int, int, PendingPut]] = []
@@ -187,9 +190,7 @@ def test_some_messages_are_timed() -> None:
         MailboxPolicy(),
         SystemClock(),
         notify=lambda: None,
-        dropped=lambda _: None,
-        refused=lambda _: None,
-        overdue=lambda _: None,
+        ends=Ends(),
     )
     for n in range(160):
         mailbox.put(Envelope(Note(n=n)))
@@ -214,9 +215,7 @@ def test_a_message_that_waits_is_withdrawn_without_a_look_at_those_before_it() -
         MailboxPolicy.wait(capacity=1),
         SystemClock(),
         notify=lambda: None,
-        dropped=lambda _: None,
-        refused=lambda _: None,
-        overdue=lambda _: None,
+        ends=Ends(),
     )
     box.put(Envelope(Note(n=0)))
     waiting = [box.put(Envelope(Note(n=n))) for n in range(100)]
@@ -264,9 +263,11 @@ class Asked:
             policy,
             self.clock,
             notify=self.notify,
-            dropped=lambda envelope: self.dropped.append(envelope.message.n),  # type: ignore[attr-defined]
-            refused=lambda _: None,
-            overdue=lambda envelope: self.overdue.append(envelope.message.n),  # type: ignore[attr-defined]
+            ends=Ends(
+                lambda envelope: self.dropped.append(envelope.message.n),  # type: ignore[attr-defined]
+                lambda _: None,
+                lambda envelope: self.overdue.append(envelope.message.n),  # type: ignore[attr-defined]
+            ),
         )
 
     def notify(self) -> None:
@@ -337,13 +338,15 @@ def test_a_large_mailbox_is_looked_through_for_a_fair_share_only() -> None:
     askers = [asked.ask(n) for n in range(10_000)]
     with pytest.raises(MailboxFull):
         asked.mailbox.put(Envelope(Note(-1)))
-    looked = asked.mailbox._stale._looked_at
+    stale = asked.mailbox._stale
+    assert stale is not None
+    looked = stale._looked_at
     asked.end(askers[0])
     with pytest.raises(MailboxFull):
         asked.mailbox.put(Envelope(Note(-1)))
     asked.clock.advance(0.2)
     asked.mailbox.put(Envelope(Note(-1)))
-    assert asked.mailbox._stale._looked_at > looked
+    assert stale._looked_at > looked
     asked.end(*askers[5_000:])
     for n in range(4_000):
         asked.mailbox.put(Envelope(Note(-2 - n)))

@@ -13,6 +13,7 @@ from coterie.messaging.envelope import Envelope
 from coterie.messaging.mailbox import Mailbox
 from coterie.messaging.pending_put import PendingPut
 from coterie.testing import Interleaver
+from tests.messaging.ends import Ends
 from tests.runs import runs
 
 pytestmark = pytest.mark.stress
@@ -55,9 +56,11 @@ class World:
             policy,
             SystemClock(),
             notify=self.notify,
-            dropped=lambda envelope: self.dropped.append(number(envelope)),
-            refused=lambda envelope: self.refused.append(number(envelope)),
-            overdue=lambda _: None,
+            ends=Ends(
+                lambda envelope: self.dropped.append(number(envelope)),
+                lambda envelope: self.refused.append(number(envelope)),
+                lambda _: None,
+            ),
         )
 
     def notify(self) -> None:

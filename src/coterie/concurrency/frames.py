@@ -22,9 +22,14 @@ _BOOKKEEPING = tuple(str(_SOURCE / room) for room in ("concurrency", "kernel", "
 _BELOW = tuple(str(_SOURCE / room) for room in ("durable", "storage"))
 """Rooms that the runtime calls between two complete steps, and that call back nothing of the user's on that thread."""
 _THREADING = str(threading.__file__)
+_OUTSIDE, _LIBRARY, _WITHIN, _THREADS = range(4)
+"""Where the code of a file belongs: to the user, to a room below the runtime, to the bookkeeping, to the threading module."""
+_KNOWN_FILES = 10_000
 _GUARDED = frozenset({"start", "enumerate", "active_count", "_delete"})
 """The functions of the threading module that hold its one lock."""
 _MAIN = threading.main_thread()
+_places: dict[str, int] = {}
+"""Where files belong, by name. Two threads store equal entries."""
 _WAITS: set[CodeType] = set()
 _CALLS_OUT: set[CodeType] = set()
 
@@ -57,14 +62,30 @@ def interrupts_a_step() -> bool:
     outside = False
     while frame is not None:
         code = frame.f_code
-        if code.co_filename.startswith(_BELOW):
-            pass
-        elif not code.co_filename.startswith(_BOOKKEEPING):
+        place = _places.get(code.co_filename)
+        if place is None:
+            place = _place_of(code.co_filename)
+        if place == _WITHIN:
+            if outside and code not in _CALLS_OUT:
+                return code not in _WAITS
+        elif place != _LIBRARY:
             outside = True
-        elif outside and code not in _CALLS_OUT:
-            return code not in _WAITS
         frame = frame.f_back
     return False
+
+
+def _place_of(file: str) -> int:
+    """Return where the code of a file belongs, and keep it in `_places`."""
+    if file == _THREADING:
+        place = _THREADS
+    elif file.startswith(_BELOW):
+        place = _LIBRARY
+    else:
+        place = _WITHIN if file.startswith(_BOOKKEEPING) else _OUTSIDE
+    if len(_places) >= _KNOWN_FILES:
+        _places.clear()
+    _places[file] = place
+    return place
 
 
 def interrupted() -> bool:
@@ -72,15 +93,24 @@ def interrupted() -> bool:
 
     Only for calls that are rare: it walks the whole stack.
     """
-    if interrupts_a_step():
-        return True
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - documented, but private by name
     outside = False
+    # On other threads than the main one no signal handler runs: only the threading module counts there.
+    undecided = threading.get_ident() == _MAIN.ident
     while frame is not None:
-        name = frame.f_code.co_filename
-        if outside and name == _THREADING and frame.f_code.co_name in _GUARDED:
-            return True
-        outside = outside or not name.startswith(_BOOKKEEPING + _BELOW)
+        code = frame.f_code
+        place = _places.get(code.co_filename)
+        if place is None:
+            place = _place_of(code.co_filename)
+        if place == _WITHIN:
+            if undecided and outside and code not in _CALLS_OUT:
+                if code not in _WAITS:
+                    return True
+                undecided = False
+        elif place != _LIBRARY:
+            if outside and place == _THREADS and code.co_name in _GUARDED:
+                return True
+            outside = True
         frame = frame.f_back
     return False
 

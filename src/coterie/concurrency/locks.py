@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Protocol, cast
+from typing import Any, Protocol
 
 _TRIES = 16
 """How often a thread yields before it blocks at a lock."""
@@ -104,6 +104,11 @@ class Lock(Protocol):
     ) -> None: ...
 
 
+# The function of the threading module that makes them looks first whether there is one in C. Its stubs do not know `_is_owned`,
+# which `threading.Condition` uses too.
+_rlock: Callable[[], Any] = type(threading.RLock())
+
+
 class _Making:
     """The factory of locks. Only a test may replace it."""
 
@@ -115,8 +120,8 @@ def new_lock(rank: Rank) -> Lock:
     watched = _Making.watched
     if watched is not None:
         return watched(rank)
-    # Its stubs do not know `_is_owned`, which `threading.Condition` uses too.
-    return cast("Lock", threading.RLock())
+    lock: Lock = _rlock()
+    return lock
 
 
 def acquire_in_turn(lock: Lock) -> None:

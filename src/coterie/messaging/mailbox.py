@@ -13,7 +13,7 @@ from coterie.kernel import Address, Clock
 from coterie.messaging.envelope import Envelope, MessagePriority
 from coterie.messaging.pending_put import PendingPut
 from coterie.messaging.policy import MailboxPolicy, Overflow
-from coterie.messaging.stale import StaleMessages
+from coterie.messaging.stale import MailboxEnds, StaleMessages
 
 _SYSTEM = int(MessagePriority.SYSTEM)
 _NORMAL = int(MessagePriority.NORMAL)
@@ -38,23 +38,19 @@ class Mailbox:
     flag, so at least one of them sees the other. All other steps hold `_lock`. Popping at the left end is atomic too; the taker
     does it, and, under the lock, a sender that drops the oldest message.
 
-    `notify` is called when a message arrives after the taker called `arm`: once a burst, not once a message. `dropped` is
-    called for a message that was removed to make room, `refused` for a message that found the mailbox closed, or that waited
-    for room when it was closed, `overdue` for a message whose time was over when its place was needed. All four are called
-    without the lock, by the thread that causes the call. A message whose ask has ended, or whose time is over, keeps its place until a sender needs it.
+    `notify` is called when a message arrives after the taker called `arm`: once a burst, not once a message. `ends` gets
+    the messages that no taker gets. It and `notify` are called without the lock, by the thread that causes the call. A message whose ask has ended, or whose time is over, keeps its place until a sender needs it.
     """
 
     __slots__ = (
         "_armed",
         "_clock",
         "_closed",
-        "_dropped",
+        "_ends",
         "_lock",
         "_no_outsiders",
         "_normal",
-        "_overdue",
         "_plain",
-        "_refused",
         "_roomy",
         "_sample",
         "_stale",
@@ -77,9 +73,7 @@ class Mailbox:
         clock: Clock,
         *,
         notify: Callable[[], None],
-        dropped: Callable[[Envelope], None],
-        refused: Callable[[Envelope], None],
-        overdue: Callable[[Envelope], None],
+        ends: MailboxEnds,
     ) -> None:
         self.owner = owner
         self.policy = policy
@@ -95,9 +89,7 @@ class Mailbox:
         """Messages taken in, and then dropped to make room, so far."""
         self._clock = clock
         self.notify = notify
-        self._dropped = dropped
-        self._refused = refused
-        self._overdue = overdue
+        self._ends = ends
         self._lock = new_lock(Rank.MAILBOX)
         self._normal: deque[Envelope] = deque()
         self._urgent: tuple[deque[Envelope], deque[Envelope]] | None = None
@@ -108,7 +100,7 @@ class Mailbox:
         self._roomy = policy.capacity - _MARGIN
         self._sample = 0
         self._armed = False
-        self._stale = StaleMessages()
+        self._stale: StaleMessages | None = None
 
     def __len__(self) -> int:
         """Return the number of queued messages, without those that wait outside."""
@@ -127,7 +119,7 @@ class Mailbox:
     def put(self, envelope: Envelope) -> PendingPut | None:
         """Take a message in and return None, or return a pending put for it if it has to wait for room. Never blocks.
 
-        A closed mailbox calls `refused`. Raises `MailboxFull` if the policy is to reject.
+        A closed mailbox has its `ends` refuse it. Raises `MailboxFull` if the policy is to reject.
         """
         normal = self._normal
         if not self._plain or envelope.priority != _NORMAL or len(normal) >= self._roomy:
@@ -166,7 +158,11 @@ class Mailbox:
 
     def ask_ended(self) -> None:
         """Note that an ask has ended whose message may be queued. From any thread."""
-        self._stale.ended_asks += 1
+        stale = self._stale
+        if stale is None:
+            # Two threads may each make one, and one of the two counts is lost; it is a hint.
+            stale = self._stale = StaleMessages()
+        stale.ended_asks += 1
         if self._waiting:
             self._admit()
 
@@ -206,7 +202,7 @@ class Mailbox:
             self._plain = False
             turned_away, self._waiting = self._waiting, None
         for pending in turned_away or ():
-            self._refused(pending.envelope)
+            self._ends.refuse(pending.envelope)
             pending.end()
 
     def after_fork_in_child(self) -> None:
@@ -244,9 +240,9 @@ class Mailbox:
                     pending, dropped = self._take_in(envelope, overdue)
         finally:
             for each in overdue:
-                self._overdue(each)
+                self._ends.expire_outside(each)
         if shut_out:
-            self._refused(envelope)
+            self._ends.refuse(envelope)
             return None
         if pending is not None:
             # The taker may have made room, and looked for waiting messages, just before this one began to wait.
@@ -254,7 +250,7 @@ class Mailbox:
         if self._armed:
             self._notify_taker()
         if dropped is not None:
-            self._dropped(dropped)
+            self._ends.make_room(dropped)
         return pending
 
     def _take_in(self, envelope: Envelope, overdue: list[Envelope]) -> tuple[PendingPut | None, Envelope | None]:
@@ -277,7 +273,7 @@ class Mailbox:
         try:
             self._put_carefully(envelope)
         except MailboxFull:
-            self._dropped(envelope)
+            self._ends.make_room(envelope)
 
     def _look_again(self, envelope: Envelope) -> None:
         """Take a message back that came in by the quick way while the mailbox was being closed to it."""
@@ -292,7 +288,7 @@ class Mailbox:
             except ValueError:
                 # The taker, or the thread that emptied the mailbox, has it.
                 return
-        self._refused(envelope)
+        self._ends.refuse(envelope)
 
     def _notify_taker(self) -> None:
         if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
@@ -328,6 +324,8 @@ class Mailbox:
     def _remove_stale(self) -> list[Envelope]:
         """Remove some of the messages whose ask has ended or whose time is over; return those whose time is over."""
         bands = (self._normal, *(self._urgent or ())[1:])
+        if self._stale is None:
+            self._stale = StaleMessages()
         overdue, ended = self._stale.remove(bands, self._held(), self._clock.monotonic())
         self.expired += len(overdue)
         self.cancelled += ended
@@ -371,7 +369,7 @@ class Mailbox:
         if self._armed and admitted:
             self._notify_taker()
         for each in overdue:
-            self._overdue(each)
+            self._ends.expire_outside(each)
         for pending in admitted:
             pending.end(admitted=True)
 

@@ -1,10 +1,11 @@
-"""Removal of queued messages that no one waits for any more."""
+"""The messages of a mailbox that its taker does not get: their end, and the removal of those that are not needed any more."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
 from itertools import islice
+from typing import Protocol
 
 from coterie.messaging.envelope import Envelope
 
@@ -14,6 +15,22 @@ _LOOKED_AT = 10_000
 """Messages of a band that one look examines, at most."""
 _LOOK_AGAIN = 0.1
 """Seconds after which a look is worth its time, also if few asks have ended meanwhile."""
+
+
+class MailboxEnds(Protocol):
+    """Ends the messages of a mailbox that its taker does not get. Called from any thread."""
+
+    def make_room(self, envelope: Envelope) -> None:
+        """End a message that was removed to make room for another."""
+        ...
+
+    def refuse(self, envelope: Envelope) -> None:
+        """End a message that found the mailbox closed, or that waited for room when it was closed."""
+        ...
+
+    def expire_outside(self, envelope: Envelope) -> None:
+        """End a message whose time was over when its place was needed."""
+        ...
 
 
 class StaleMessages:

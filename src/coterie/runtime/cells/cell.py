@@ -123,7 +123,8 @@ class AgentCell(Suspendable):
         self.stalled_for = 0.0
         self.blocking = False
         """Whether the agent's thread is blocked knowingly, in a wait for a reply or for room."""
-        self._handlers: dict[type, Handler | None] = {}
+        self._handlers = services.found_handlers(spec.kind)
+        """The handlers of the types of messages so far. All agents of the class share them."""
         # A list: its operations are as atomic as those of a deque, and while it is empty it is a tenth of one.
         self._controls: list[Callable[[], object]] = []
         self._entered: AgentLoop | None = None

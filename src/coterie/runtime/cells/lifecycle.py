@@ -45,7 +45,7 @@ class Lifecycle:
         self.error: BaseException | None = None
         """The error with which the agent failed for good."""
         self._building = False
-        self._grace = GracePeriod(cell)
+        self._grace: GracePeriod | None = None
         self._reloading = False
         self._drain: bool | None = None
         """How the agent has been told to stop; None if it has not."""
@@ -177,7 +177,8 @@ class Lifecycle:
 
     def cease_to_wait(self) -> None:
         """Go on to the end without the tasks and children that have not ended."""
-        self._grace.end()
+        if self._grace is not None:
+            self._grace.end()
 
     def take_over(self, stuck: Lifecycle, error: BaseException | None) -> None:
         """Continue the life of a stuck agent on another thread: end, or fail with an error and be rebuilt."""
@@ -304,6 +305,8 @@ class Lifecycle:
 
     def _take_down(self, error: BaseException | None) -> Procedure:
         self.draining = False
+        if self._grace is None:
+            self._grace = GracePeriod(self._cell)
         yield from take_down(
             self._cell, self._grace, error, drain=lambda: bool(self._drain), last=lambda: self.phase is Phase.STOPPING
         )

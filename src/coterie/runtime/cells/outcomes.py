@@ -144,8 +144,7 @@ class Outcomes:
 
     def mailbox(self, policy: MailboxPolicy, clock: Clock, notify: Callable[[], None]) -> Mailbox:
         """Return a mailbox for the agent, whose messages end here where no handler gets them."""
-        ends = {"dropped": self.make_room, "refused": self.refuse, "overdue": self.expire_outside}
-        return Mailbox(self._cell.address, policy, clock, notify=notify, **ends)
+        return Mailbox(self._cell.address, policy, clock, notify=notify, ends=self)
 
     def metrics(self) -> AgentMetrics:
         """Return the counts. From any thread."""

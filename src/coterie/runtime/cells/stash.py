@@ -45,10 +45,10 @@ class Stash:
 
     def __init__(self, owner: StashOwner) -> None:
         self._owner = owner
-        self._postponed: list[Envelope] = []
+        self._postponed: list[Envelope] | None = None
 
     def __len__(self) -> int:
-        return len(self._postponed)
+        return 0 if self._postponed is None else len(self._postponed)
 
     def add(self, invocation: Invocation | None) -> None:
         """Postpone the message of a handler, whose result is then ignored. Raises `MailboxFull` and `NotInAgent`."""
@@ -56,19 +56,21 @@ class Stash:
         if invocation is None or envelope is None:
             raise NotInAgent("a message to postpone")
         capacity = self._owner.mailbox.policy.capacity
-        if len(self._postponed) >= capacity:
+        if len(self) >= capacity:
             self._release_stale()
-        if len(self._postponed) >= capacity:
+        if len(self) >= capacity:
             why = "all of them postponed; put them back by unstash_all"
             raise MailboxFull(self._owner.name, type(envelope.message).__qualname__, capacity, why)
-        self._postponed.append(envelope)
+        self._postponed = postponed = self._postponed or []
+        postponed.append(envelope)
         invocation.envelope = None
 
     def _release_stale(self) -> None:
         """Put those back whose ask has ended or whose time is over: they end when the agent takes them."""
         now = self._owner.now()
-        stale = [each for each in self._postponed if _is_stale(each, now)]
-        self._postponed = [each for each in self._postponed if not _is_stale(each, now)]
+        postponed = self.empty()
+        stale = [each for each in postponed if _is_stale(each, now)]
+        self._postponed = [each for each in postponed if not _is_stale(each, now)]
         for envelope in stale:
             self._owner.mailbox.put_back(envelope)
 
@@ -93,8 +95,8 @@ class Stash:
 
     def empty(self) -> list[Envelope]:
         """Remove and return all messages."""
-        postponed, self._postponed = self._postponed, []
-        return postponed
+        postponed, self._postponed = self._postponed, None
+        return postponed or []
 
 
 def _is_stale(envelope: Envelope, now: float) -> bool:

@@ -68,6 +68,8 @@ class Agent:
     """The version of the state that `snapshot` returns. `upgrade(old_version, state)` turns an older one into this."""
 
     __coterie_handlers__: ClassVar[Mapping[type[Message], Handler] | None] = {}
+    __coterie_facts__: ClassVar[tuple[Mapping[type[Message], Handler], Mapping[type[Message], Any], bool]]
+    """What `AgentSpec` has found out about the class. Each class has its own, from its first spawn on."""
     __coterie_checked__: ClassVar[bool] = True
     """Whether the answers of all handlers have been checked."""
 
