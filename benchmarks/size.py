@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.agents import Add, Counter
-from benchmarks.harness import Row, in_a_process_of_its_own
+from benchmarks.harness import Row, compare, in_a_process_of_its_own
 from coterie import Dedicated, Leased, Runtime
 
 PAGE = 4096
+SPAWNED = 5_000
 
 
 def resident() -> int:
@@ -50,6 +53,62 @@ def measure(dispatcher: str, count: int) -> dict[str, float]:
     return figures
 
 
+class _Raw:
+    """Agents of raw asyncio: a queue and a task each, which answers one message."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+
+    async def _agent(self, queue: asyncio.Queue[asyncio.Future[int]]) -> None:
+        count = 0
+        while True:
+            reply = await queue.get()
+            count += 1
+            reply.set_result(count)
+
+    async def _start(self) -> None:
+        queues: list[asyncio.Queue[asyncio.Future[int]]] = [asyncio.Queue() for _ in range(SPAWNED)]
+        tasks = [self.loop.create_task(self._agent(queue)) for queue in queues]
+        replies: list[asyncio.Future[int]] = [self.loop.create_future() for _ in queues]
+        for queue, reply in zip(queues, replies, strict=True):
+            queue.put_nowait(reply)
+        await asyncio.gather(*replies)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def run(self) -> None:
+        self.loop.run_until_complete(self._start())
+
+
+def _spawn() -> None:
+    with Runtime() as runtime:
+        agents = [runtime.spawn(Counter) for _ in range(SPAWNED)]
+        for reply in [agent.ask(Add(1), timeout=None) for agent in agents]:
+            reply.result()
+
+
+def _per_processor_second(work: Callable[[], None]) -> float:
+    began = time.process_time()
+    work()
+    return SPAWNED / (time.process_time() - began)
+
+
+def spawning() -> list[Row]:
+    """Agents started, asked once and stopped in a second of processor time, beside tasks with queues of raw asyncio."""
+    raw = _Raw()
+    contestants = {
+        "agents": lambda: _per_processor_second(_spawn),
+        "raw asyncio": lambda: _per_processor_second(raw.run),
+    }
+    result = compare(contestants, rounds=5)
+    raw.loop.close()
+    ratio = result.ratio("agents", "raw asyncio")
+    return [
+        Row("5,000 agents started, asked and stopped, processor time", f"{result}: {ratio:.2f}", "at least 0.1", ratio >= 0.1)
+    ]
+
+
 def leased(count: int) -> dict[str, float]:
     return in_a_process_of_its_own("benchmarks.size", "leased", str(count))
 
@@ -66,9 +125,10 @@ def all_rows() -> list[Row]:
             "100,000 idle agents, leased",
             f"{many['seconds']:.1f} s, {many['total'] / 2**20:.0f} MiB in all, {many['threads']:.0f} threads, "
             f"stopped in {many['stop']:.1f} s",
-            "under 1 GiB",
-            many["total"] < 2**30,
+            "under 4 s and 450 MiB",
+            many["seconds"] < 4 and many["total"] < 450 * 2**20,
         ),
+        *spawning(),
         Row("1,000 dedicated agents, synchronous handlers", f"{own['seconds']:.2f} s", "under 1 s", own["seconds"] < 1),
         Row("… file descriptors", f"{own['files']:.0f}", "none each", own["files"] < 10),
     ]

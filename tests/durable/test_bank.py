@@ -20,6 +20,8 @@ from tests.durable import bank
 from tests.runs import LONG
 from tests.servers import Missing, Postgres
 
+pytestmark = pytest.mark.stress
+
 KEYS = 20
 
 

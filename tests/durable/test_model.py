@@ -17,6 +17,8 @@ from coterie.testing.conformance.durable_agents import Add, Break, Count, Counte
 from coterie.testing.waiting import eventually
 from tests.runs import LONG
 
+pytestmark = pytest.mark.stress
+
 KEYS = st.sampled_from(["a", "b", "c"])
 AMOUNTS = st.integers(1, 9)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 from coterie.concurrency import Completion, Signal
@@ -22,7 +22,7 @@ from coterie.runtime.cells.outcomes import Outcomes
 from coterie.runtime.cells.stash import Stash
 from coterie.runtime.cells.streaming import handler_for
 from coterie.runtime.cells.supervision_group import SupervisionGroup
-from coterie.runtime.cells.suspendable import Suspendable
+from coterie.runtime.cells.suspendable import Blocked, Suspendable
 from coterie.runtime.definition.context_owner import SpawnOptions
 from coterie.runtime.definition.durable_context import DurableOwner
 from coterie.runtime.definition.handlers import Handler, nearest
@@ -380,18 +380,9 @@ class AgentCell(Suspendable):
             envelopes += [invocation.envelope for invocation in incarnation.handler_tasks]
         return [envelope for envelope in envelopes if envelope is not None]
 
-    @contextmanager
-    def blocked(self) -> Iterator[None]:
+    def blocked(self) -> AbstractContextManager[None]:
         """Mark that code of this agent blocks its thread deliberately. On other threads it marks nothing."""
-        if self.executor.thread_id != threading.get_ident():
-            yield
-            return
-        self.executor.before_blocking()
-        self.blocking = True
-        try:
-            yield
-        finally:
-            self.blocking = False
+        return Blocked(self) if self.executor.thread_id == threading.get_ident() else nullcontext()
 
     @property
     def log(self) -> AgentLog:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from coterie.runtime.cells.states import Suspension
 from coterie.runtime.dispatchers.base import AgentExecutor
@@ -44,3 +45,30 @@ class Suspendable:
             self._at_rest.append(then)
         else:
             then()
+
+
+class BlockableAgent(Protocol):
+    """An agent that may block its thread."""
+
+    blocking: bool
+
+    @property
+    def executor(self) -> AgentExecutor:
+        """The executor of its turns."""
+        ...
+
+
+class Blocked:
+    """Marks an agent as blocked for the length of a ``with`` block, on its thread. Other agents get another thread first."""
+
+    __slots__ = ("_agent",)
+
+    def __init__(self, agent: BlockableAgent) -> None:
+        self._agent = agent
+
+    def __enter__(self) -> None:
+        self._agent.executor.before_blocking()
+        self._agent.blocking = True
+
+    def __exit__(self, *_: object) -> None:
+        self._agent.blocking = False

@@ -211,6 +211,10 @@ class DurableAgents:
         return known
 
     def _endpoint(self, identity: Identity) -> EntityEndpoint | None:
+        # A lookup is one step; only the making needs the lock.
+        endpoint = self._endpoints.get(identity)
+        if endpoint is not None:
+            return endpoint
         with self._lock:
             endpoint = self._endpoints.get(identity)
             kind = self._kinds.get(identity.kind)

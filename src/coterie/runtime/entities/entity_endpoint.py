@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from coterie.concurrency import Completion, Rank, Signal, new_lock
@@ -48,8 +49,9 @@ class EntityEndpoint:
         """Puts into the mailbox of `_cell`, which another record of the activation may have by now."""
         self._starting = False
         self._waiting: list[Envelope] = []
-        self._inbox = StoredInbox(self)
-        self._watchers: dict[AgentRef, None] = {}
+        # Few agents have the two, and there may be many agents.
+        self._inbox: StoredInbox | None = None
+        self._watchers: dict[AgentRef, None] | None = None
         self.last_write: Completion | None = None
 
     # The endpoint of references.
@@ -121,13 +123,16 @@ class EntityEndpoint:
     def watch(self, watcher: AgentRef) -> None:
         """Notify `watcher` of restarts, and when the agent has failed for good."""
         with self._lock:
+            if self._watchers is None:
+                self._watchers = {}
             self._watchers[watcher] = None
         self._owner.keep(self, on=True)
 
     def unwatch(self, watcher: AgentRef) -> None:
         """Notify `watcher` no longer."""
         with self._lock:
-            self._watchers.pop(watcher, None)
+            if self._watchers is not None:
+                self._watchers.pop(watcher, None)
             left = bool(self._watchers)
         if not left:
             self._owner.keep(self, on=False)
@@ -135,9 +140,9 @@ class EntityEndpoint:
     def notify_watchers(self, event: Message, *, last: bool) -> None:
         """Send a lifecycle event to the watchers; with `last`, forget them."""
         with self._lock:
-            watchers = list(self._watchers)
+            watchers = list(self._watchers or ())
             if last:
-                self._watchers.clear()
+                self._watchers = None
         if last:
             self._owner.keep(self, on=False)
         for watcher in watchers:
@@ -176,7 +181,8 @@ class EntityEndpoint:
             return
         while not self._hand_over(cell, last=True):
             pass
-        cell.ended.add_callback(lambda: self._ended(cell))
+        # Not a closure, which takes three times the memory.
+        cell.ended.add_callback(partial(self._ended, cell))
 
     def begin(self, cell: EntityCell) -> None:
         """Give the messages that wait to an activation that is about to run."""
@@ -288,12 +294,16 @@ class EntityEndpoint:
         if numbers or unit.afterwards or unit.subscribed:
             self._owner.sent(self.reference, unit, numbers)
         if handled is not None:
-            self._inbox.finish(handled)
+            self.inbox.finish(handled)
 
     @property
     def inbox(self) -> StoredInbox:
         """The stored messages for the agent."""
-        return self._inbox
+        inbox = self._inbox
+        if inbox is None:
+            with self._lock:
+                inbox = self._inbox = self._inbox or StoredInbox(self)
+        return inbox
 
     def due(self, limit: int) -> list[StoredMessage]:
         """Return the stored messages that are due. Blocks for a read."""
@@ -318,15 +328,15 @@ class EntityEndpoint:
 
     def release(self, number: int) -> None:
         """Note that a stored message has left its mailbox unhandled, and must be delivered again."""
-        self._inbox.release([number])
+        self.inbox.release([number])
 
     def drop(self, number: int) -> None:
         """Delete a stored message, which has expired."""
         self.store.drop(number)
-        self._inbox.finish(number)
+        self.inbox.finish(number)
 
     def failed(self, delivery: DurableDelivery, error: str, *, dead: bool) -> None:
         """Record that a stored message failed; with `dead` for good."""
         self.store.record_attempt(delivery.number, delivery.attempts, error, dead=dead)
         if dead:
-            self._inbox.finish(delivery.number)
+            self.inbox.finish(delivery.number)

@@ -21,6 +21,7 @@ from coterie.runtime.definition.handlers import forms_of
 
 _KEY_BYTES = 1_024
 _SHOWN = 60
+_SIMPLE = frozenset({bool, float, bytes})
 _MANY = 10
 """Times the events between two snapshots: an activation that folds more, for want of a snapshot, is warned of."""
 
@@ -110,7 +111,8 @@ class EntityKind:
         codec = self._codec
         try:
             if not sent and not recorded:
-                return value, codec.encode(value)
+                # The answer stays in this process: these need no look.
+                return value, b"" if value is None or value.__class__ in _SIMPLE else codec.encode(value)
             if not recorded and isinstance(value, Message):
                 return value, codec.pack(value).body
             kind = reply_type(self.forms.get(request, request))

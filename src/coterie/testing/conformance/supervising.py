@@ -287,6 +287,8 @@ class Supervising(Suite):
                 settle_restarting(runtime, agent)
                 clock.advance(0.0)
                 assert agent.ask(Echo(1)).result(10) == 1
+                # An agent that is not at rest would count as stalled afterwards.
+                eventually(lambda: runtime.health()[agent.name].state == "idle")
                 clock.advance(10.1)
 
     def test_a_start_that_fails_is_tried_again(self) -> None:
