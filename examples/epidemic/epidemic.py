@@ -39,7 +39,8 @@ class Epidemic(ScenarioKind[EpidemicParameters]):
         world = context.world({name: "ill" if name == names[0] else "well" for name in names})
         rules = FirstCome({"infect": infect})
         mode, seed = parameters.mode, parameters.seed
-        simulation = Simulation(world, names, Graph.chain(meet), mode=mode, seed=seed, resolver=rules)
+        collect = {"ill": lambda view: sum(state == "ill" for state in view.values())}
+        simulation = Simulation(world, names, Graph.chain(meet), mode=mode, seed=seed, resolver=rules, collect=collect)
         return SimulationRun(simulation, parameters.days)
 
     def step(self, result: RoundResult) -> dict[str, Any]:

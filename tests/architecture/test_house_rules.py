@@ -19,6 +19,7 @@ ROOMS = [
     "kernel",
     "concurrency",
     "storage",
+    "tables",
     "memory",
     "messaging",
     "work",

@@ -11,7 +11,7 @@ from coterie.errors.general import install_command
 ROOT = Path(__file__).parents[2]
 HIDDEN = (
     "typer", "rich", "prompt_toolkit", "matplotlib", "jinja2", "numpy", "openai", "pydantic_ai", "psycopg", "redis",
-    "prometheus_client", "starlette", "uvicorn", "ag_ui", "fastembed", "hypothesis", "pytest", "zmq",
+    "polars", "pandas", "pyarrow", "scipy", "prometheus_client", "starlette", "uvicorn", "ag_ui", "fastembed", "hypothesis", "pytest", "zmq",
 )  # fmt: skip
 HIDE = f"import sys\nfor name in {HIDDEN!r}: sys.modules[name] = None\n"
 ROOMS = (
@@ -24,6 +24,7 @@ ROOMS = (
     "rounds",
     "runtime",
     "storage",
+    "tables",
     "work",
     "world",
 )
@@ -60,6 +61,8 @@ def test_a_scenario_is_run_without_any_extra() -> None:
         ("from coterie.memory import *; TieredMemory(MemoryConfig(redis_url='redis://localhost'))", "redis"),
         ("from coterie.memory import LocalEmbedder; LocalEmbedder()", "embed"),
         ("from coterie.work import WorkCollector; WorkCollector()", "prometheus"),
+        ("from coterie.tables import DataTable; DataTable({'a': [1]}).to_arrow()", "simulation"),
+        ("from coterie.tables import DataTable; DataTable({'a': [1]}).frame()", "simulation"),
         ("import coterie.interop", "serve"),
         ("import coterie.network", "network"),
     ],

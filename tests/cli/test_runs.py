@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from coterie.tables import DataTable
 from tests.cli.test_run import FISHING, ROOT, coterie
 
 
@@ -50,6 +51,22 @@ def test_a_folder_that_is_not_a_run_gets_one_clear_error(tmp_path: Path) -> None
         _, err = coterie(command, tmp_path, code=1)
         assert "give the folder of a `coterie run`" in err
         assert "Traceback" not in err
+
+
+def test_the_data_of_a_run_are_exported(tmp_path: Path) -> None:
+    epidemic = ROOT / "examples/epidemic/epidemic.toml"
+    coterie("run", str(epidemic), "--quiet", "--no-report", "--out", str(tmp_path / "runs"))
+    run = next((tmp_path / "runs").iterdir())
+    collected = DataTable.read(run / "data" / "round.parquet")
+    assert collected["ill"][-1] == 18
+    coterie("export", str(run), "--format", "parquet,csv,markdown,json-run", "--out", str(tmp_path / "data"))
+    assert DataTable.read(tmp_path / "data" / "round.parquet") == collected
+    assert (tmp_path / "data" / "round.csv").read_text().startswith("round,ill\n1,")
+    assert DataTable.read(tmp_path / "data" / "events.parquet").rows > 40
+    assert "fell ill" in (tmp_path / "data" / "run.md").read_text()
+    assert json.loads((tmp_path / "data" / "run.json").read_text())["figures"] == {"ill": 18}
+    _, error = coterie("export", str(run), "--format", "xls", code=1)
+    assert "need one or more of parquet, arrow, csv" in error
 
 
 def test_a_record_that_was_changed_is_found(tmp_path: Path) -> None:

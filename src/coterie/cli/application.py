@@ -22,7 +22,7 @@ from coterie.cli.many import compare_modes, sweep
 from coterie.cli.node import keys, node
 from coterie.cli.output import narrow_columns, prepare_streams
 from coterie.cli.run import run
-from coterie.cli.runs import replay_run, resume_run, show_run
+from coterie.cli.runs import export, replay_run, resume_run, show_run
 from coterie.cli.serve import serve
 from coterie.errors import CoterieError, describe
 
@@ -61,6 +61,7 @@ application.command("doctor")(doctor)
 application.command("resume")(resume_run)
 application.command("replay")(replay_run)
 application.command("show")(show_run)
+application.command("export")(export)
 application.command("compare")(compare_modes)
 application.command("sweep")(sweep)
 application.command("dead-letters")(dead_letters)

@@ -1,4 +1,4 @@
-"""`coterie resume`, `coterie replay` and `coterie show`: commands on the folder of a run."""
+"""`coterie resume`, `coterie replay`, `coterie show` and `coterie export`: commands on the folder of a run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from coterie.cli.display import show_end, show_summary
 from coterie.cli.interrupting import interruptible
 from coterie.cli.run import MaxDollars, MaxRequests, run_in
 from coterie.orchestrator import load_run
+from coterie.orchestrator.exporting import export_run
 from coterie.orchestrator.folder import RunFolder
 from coterie.orchestrator.report import require_report
 from coterie.orchestrator.running import replay_scenario, scenario_of_run
@@ -60,3 +61,21 @@ def show_run(run: Folder) -> None:
         console.print("it is running in another process; these are the settled steps", soft_wrap=True)
     elif not record.finished:
         console.print(f"not finished; go on with: coterie resume {escape(str(run))}", soft_wrap=True)
+
+
+def export(
+    run: Folder,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder of the files.", show_default="the folder export of the run")
+    ] = None,
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format", metavar="A,B,C", help="parquet, arrow, csv, json, jsonl; markdown and json-run for the whole run."
+        ),
+    ] = "parquet,csv",
+) -> None:
+    """Export the data of a run: what it collected, its steps, events and costs, one file for each table."""
+    console = Console(highlight=False)
+    for path in export_run(run, out, [each.strip() for each in formats.split(",") if each.strip()]):
+        console.print(escape(str(path)), soft_wrap=True)

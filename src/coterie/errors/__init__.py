@@ -109,10 +109,15 @@ their room, such as `coterie.errors.storage`.
     │   ├── LogDamaged                    an event log is inconsistent
     │   ├── LogTaken                      another world has appended to the same log
     │   └── ResourcesExhausted            a resource limit has been reached
+    ├── TableError                        a table of data is invalid, or cannot be read or written
+    │   ├── NoTable (LookupError)         there is no table or column of that name
+    │   ├── TableUnreadable (ValueError)  a file holds no table
+    │   └── TableUnwritable (OSError)     a file of a table cannot be written
     ├── RoundsError                       a simulation failed
     │   ├── InvalidGraph (ValueError)     stages and edges do not form a valid graph
     │   ├── TurnForfeited                 a turn was forfeited and takes no more intents
     │   ├── StageFailed                   a stage raised or did not return in time
+    │   ├── CollectFailed                 a function of `collect` raised, or returned no plain data
     │   ├── CheckpointRefused             an agent cannot be stored in a checkpoint
     │   ├── RestoreFailed                 an agent cannot be restored from a checkpoint
     │   ├── CheckpointMissing (LookupError)  no checkpoint to resume from fits
@@ -272,6 +277,7 @@ from coterie.errors.personas import FragmentConflict, InvalidPersona, PersonaErr
 from coterie.errors.rounds import (
     CheckpointMissing,
     CheckpointRefused,
+    CollectFailed,
     InvalidGraph,
     ReplayDiverged,
     RestoreFailed,
@@ -280,6 +286,7 @@ from coterie.errors.rounds import (
     TurnForfeited,
 )
 from coterie.errors.storage import MigrationError, StorageCorrupt, StorageError, StorageFull, StorageLocked, StorageUnavailable
+from coterie.errors.tables import TableError
 from coterie.errors.work import (
     CircuitOpen,
     JobCancelled,
@@ -310,7 +317,8 @@ from coterie.errors.world import (
 __all__ = [
     "AgentStopped", "AskCancelled", "AskTimeout", "BlockChanged", "BlockTooLong", "BudgetExhausted", "CheckpointMissing",
     "CheckpointRefused",
-    "CircuitOpen", "CodecError", "ComponentError", "ContextTooLong", "ContributionRefused", "ConversationClosed",
+    "CircuitOpen", "CodecError", "CollectFailed",
+    "ComponentError", "ContextTooLong", "ContributionRefused", "ConversationClosed",
     "ConversationError", "ConversationFull", "ConversationTaken", "CoterieError", "DefinitionError", "DeliveryError",
     "DurableError", "EmbeddingFailed", "EncodeFailed", "ExtraMissing", "FragmentConflict", "GatewayClosed",
     "HandlerFailed", "HistoryGone", "InvalidAddress", "InvalidGraph", "InvalidIntent", "InvalidKey", "InvalidMemory",
@@ -323,7 +331,9 @@ __all__ = [
     "OutcomeUnknown", "PersonaError", "QueueFull", "RateLimited", "RecordingMissing", "ReentrantCall", "ReplayDiverged",
     "ResolverFailed", "ResourcesExhausted", "RestoreFailed", "RoundsError", "RuntimeStopped", "ScenarioError",
     "ServiceMissing", "SpawnError", "StageFailed", "StartFailed", "StateRefused", "StateUnreadable", "StorageCorrupt",
-    "StorageError", "StorageFull", "StorageLocked", "StorageUnavailable", "ThreadLimitReached", "TierUnavailable",
+    "StorageError", "StorageFull", "StorageLocked", "StorageUnavailable",
+    "TableError",
+    "ThreadLimitReached", "TierUnavailable",
     "ToolFailed", "ToolServerUnavailable", "TopologyError", "TransportError",
     "TurnForfeited", "Unhandled", "UnknownAgent", "UnknownBlock", "UnknownMeeting", "UnknownMemory", "UnknownOperation",
     "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkStopped", "WorkerDied", "WorldClosed",

@@ -33,6 +33,16 @@ class StageFailed(RoundsError):
         super().__init__(f"{stage} of round {round} failed: {reason}; earlier stages are kept; correct the stage and resume")
 
 
+class CollectFailed(RoundsError):
+    """A function of `collect` raised, or did not return plain data. The cause is the reason. Settled rounds are kept."""
+
+    def __init__(self, column: str, round: int, about: str, reason: str) -> None:  # noqa: A002 - the field's own name
+        self.column = column
+        self.round = round
+        where = f"round {round}" + (f", {about}" if about else "")
+        super().__init__(f"collect[{column!r}] failed for {where}: {reason}; correct it, and go on with the run or resume it")
+
+
 class CheckpointRefused(RoundsError):
     """An agent cannot be stored in a checkpoint."""
 

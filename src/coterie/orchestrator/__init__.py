@@ -25,6 +25,7 @@ from coterie.orchestrator.components import (
     memory_component,
     processing_component,
 )
+from coterie.orchestrator.exporting import export_run
 from coterie.orchestrator.kind import (
     Bar,
     MeetingRun,
@@ -72,6 +73,7 @@ __all__ = [
     "compare",
     "current_request",
     "environment_component",
+    "export_run",
     "load_run",
     "load_scenario",
     "memory_component",

@@ -24,6 +24,10 @@ MEETINGS = "meetings"
 """The folder of the minutes of meetings."""
 
 
+DATA = "data"
+"""The folder of the collected tables."""
+
+
 class RunLog(logging.FileHandler):
     """The log of a run. It counts the records that it cannot write, and prints nothing about each of them."""
 

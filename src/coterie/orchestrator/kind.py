@@ -23,6 +23,7 @@ from coterie.orchestrator.modelling import StopOnErrorModel
 from coterie.rounds import RoundResult, Simulation
 from coterie.rounds.engine.timeline import Span
 from coterie.runtime import Agent, Dispatcher
+from coterie.tables import DataTable
 from coterie.world import World
 
 RESULT = "result.json"
@@ -210,6 +211,10 @@ class ScenarioKind(ABC, Generic[P]):
 
     def write_files(self, parameters: P, record: RunRecord, path: Path) -> None:
         """Write files of the kind's own into the folder of a run that has ended."""
+
+    def tables(self, parameters: P, record: RunRecord) -> Mapping[str, DataTable]:  # noqa: ARG002 - the default has none
+        """Return tables of the kind's own for ``coterie export``, besides those that its simulation collects."""
+        return {}
 
     def step_digest(self, step: Any) -> str:
         """Return the digest of a step of a callable, which a replay compares."""

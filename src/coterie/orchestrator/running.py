@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +18,7 @@ from coterie.errors.orchestrator import RunUnknown
 from coterie.kernel import SystemClock
 from coterie.meetings import MeetingEnded, Meetings
 from coterie.messaging import Request
-from coterie.orchestrator.folder import LOG, MEETINGS, SCENARIO, RunFolder
+from coterie.orchestrator.folder import DATA, LOG, MEETINGS, SCENARIO, RunFolder
 from coterie.orchestrator.kind import RESULT, MeetingRun, RunContext, RunRecord, ScenarioKind, SimulationRun
 from coterie.orchestrator.modelling import StopOnErrorModel, costs_of, recorded_model, replayed_model, unrecorded_model
 from coterie.orchestrator.scenario import Scenario
@@ -25,6 +26,7 @@ from coterie.rounds import Result, RoundResult
 from coterie.rounds.engine.timeline import Span
 from coterie.runtime import Agent, AgentRef, Runtime, on
 from coterie.storage.sqlite.copying import copy_database
+from coterie.tables import DataTable
 from coterie.world import Event, EventLog, World
 
 
@@ -70,6 +72,15 @@ def hold_meeting(run: MeetingRun, context: RunContext) -> tuple[Any, str]:
     for utterance in held.utterances:
         context.step(utterance)
     return held.outcome, held.digest
+
+
+def write_tables(tables: Mapping[str, DataTable], folder: Path, formats: Sequence[str] = ()) -> list[Path]:
+    """Write tables as files in a folder, by default as Parquet, or as CSV without pyarrow; return their paths.
+
+    Raises `TableError`, `InvalidSetting`, and `ExtraMissing` for formats that need pyarrow.
+    """
+    chosen = formats or (["parquet"] if importlib.util.find_spec("pyarrow") is not None else ["csv"])
+    return [table.write(folder / f"{name}.{ending}") for name, table in tables.items() for ending in chosen]
 
 
 TIMELINE = "timeline.json"
@@ -119,6 +130,8 @@ def run_scenario(
         "mode": getattr(scenario.parameters, "mode", None),
     }
     runtime = record.result.runtime if isinstance(record.result, Result) else None
+    if isinstance(record.result, Result):
+        write_tables(record.result.data, folder.path / DATA)
     folder.write("metrics.json", {"outcome": summary.figures, "timing": timing, "runtime": runtime, "costs": record.costs[-1:]})
     return record
 
@@ -266,7 +279,7 @@ def _load(scenario: Scenario, path: Path) -> RunRecord:
     costs = tuple(costs_of(path))
     if (path / LOG).is_file():
         with ExitStack() as resources:
-            log, running = _log_of(path, resources)
+            log, running = log_of(path, resources)
             world = resources.enter_context(World.replay(log))
             rounds = list(rounds_of(log.events(), world))
             digest = world.digest()
@@ -289,7 +302,7 @@ def _load(scenario: Scenario, path: Path) -> RunRecord:
     return RunRecord(tuple(recorded), ended or "", finished=ended is not None, result=result, costs=costs)
 
 
-def _log_of(path: Path, resources: ExitStack) -> tuple[EventLog, bool]:
+def log_of(path: Path, resources: ExitStack) -> tuple[EventLog, bool]:
     """Return the log of a run, opened for reading, and whether the run goes on in another process; then it is a copy."""
     try:
         return resources.enter_context(EventLog(path / LOG)), False

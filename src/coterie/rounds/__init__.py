@@ -5,12 +5,14 @@ has one pure and seeded resolver decide on them, and records the outcome; each r
 replayed. Agents decide by themselves, and `coterie.world` stores the outcome.
 """
 
+from coterie.rounds.collecting import Reporter, by_agent, by_round, by_stage, by_type
 from coterie.rounds.gathering import Closing, Gathering
 from coterie.rounds.graph import END, Edge, Graph, Stage, commit, per_agent, together
 from coterie.rounds.member import Member
 from coterie.rounds.plan import Activation, Change, Mode
 from coterie.rounds.proposals import Proposal, Verdict
-from coterie.rounds.simulation import Result, RoundResult, Simulation
+from coterie.rounds.results import Result, RoundResult
+from coterie.rounds.simulation import Simulation
 from coterie.rounds.turn import Turn
 
 __all__ = [
@@ -24,12 +26,17 @@ __all__ = [
     "Member",
     "Mode",
     "Proposal",
+    "Reporter",
     "Result",
     "RoundResult",
     "Simulation",
     "Stage",
     "Turn",
     "Verdict",
+    "by_agent",
+    "by_round",
+    "by_stage",
+    "by_type",
     "commit",
     "per_agent",
     "together",

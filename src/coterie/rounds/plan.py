@@ -10,6 +10,7 @@ import msgspec
 
 from coterie.errors import StageFailed, describe
 from coterie.kernel import Checkpointable
+from coterie.rounds.collecting import Reporter
 from coterie.rounds.gathering import Closing
 from coterie.rounds.graph import Graph
 from coterie.rounds.proposals import Binding
@@ -97,6 +98,8 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     activation: Activation = Activation.AT_ONCE
     rules: str = ""
     """Text that identifies the rules; empty if it is not known."""
+    collect: Mapping[str, Reporter] = {}
+    """What to collect after each round, by column."""
 
 
 def change_of(plan: Plan, number: int) -> Change:

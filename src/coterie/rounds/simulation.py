@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 
-from coterie.errors import CheckpointMissing, InvalidSetting, ReplayDiverged, RoundsError
+from coterie.errors import CheckpointMissing, CollectFailed, InvalidSetting, ReplayDiverged, RoundsError
 from coterie.kernel import Checkpointable, check_instance, check_number, choice
 from coterie.rounds.checking import (
     agents_of,
@@ -19,58 +19,21 @@ from coterie.rounds.checking import (
     members_of,
 )
 from coterie.rounds.checkpoint import Checkpoints
+from coterie.rounds.collecting import Collect, DataCollector, reporters_of
 from coterie.rounds.engine.engine import RoundEngine
 from coterie.rounds.engine.restoring import cut_off, make_checkpoint, restore_engine
 from coterie.rounds.engine.strategies import strategy_of
-from coterie.rounds.engine.timeline import Span
 from coterie.rounds.graph import Graph
 from coterie.rounds.plan import Activation, Change, Membership, Mode, OnError, Plan, Settle
 from coterie.rounds.proposals import Binding
 from coterie.rounds.recorded import STARTED, RecordedDecisions, versions
-from coterie.runtime import Dispatcher, RuntimeMetrics
-from coterie.world import Event, EventLog, ExternalEvent, View, World
+from coterie.rounds.results import OnRound, Result, RoundResult
+from coterie.runtime import Dispatcher
+from coterie.tables import DataTable
+from coterie.world import EventLog, ExternalEvent, World
 from coterie.world.resolvers import FirstCome, Resolver
 
-
-class RoundResult(msgspec.Struct, frozen=True):
-    """A settled round."""
-
-    number: int
-    digest: str
-    view: View
-    """The world after the round."""
-    events: tuple[Event, ...]
-    """The events of the round: outcomes of intents, verdicts, forfeits, changes at its end."""
-
-
-class Result(msgspec.Struct, frozen=True):
-    """The result of a run."""
-
-    rounds: int
-    """The number of settled rounds, over all runs of the simulation."""
-    digest: str
-    digests: tuple[str, ...]
-    """The digest after each round."""
-    stopped: str
-    """The reason of an end before the last round; empty if there was none."""
-    forfeits: int
-    view: View
-    timeline: tuple[Span, ...]
-    """The turns and waits of this run."""
-    waited: float
-    """Seconds of waiting, over all agents."""
-    seconds: float
-    """The duration of this run."""
-    runtime: RuntimeMetrics
-    """The metrics of the runtime of its agents."""
-    errors: int = 0
-    """The number of forfeits by an exception, and of intents that were refused because of one, over all runs of the simulation."""
-
-
 _EVERYTHING = 2**63
-
-OnRound: TypeAlias = Callable[[RoundResult], object]
-"""Called after each settled round, on the thread that runs the simulation."""
 
 
 class Simulation:
@@ -100,6 +63,9 @@ class Simulation:
     If the world has a log, a checkpoint of all agents and of `keep` is stored after every round, unless `checkpoints` is
     false. Every agent must then have a snapshot, or no state.
 
+    `collect` has the columns of the tables of the result, by name: a function of the view after each round, a key of the world,
+    or `by_agent`, `by_type`, `by_stage` or `by_round` of a function. Collecting never changes the outcome.
+
     One thread at a time may run it; `join`, `leave` and `stop` are safe from any thread.
     """
 
@@ -126,6 +92,7 @@ class Simulation:
         keep: Mapping[str, Checkpointable] | None = None,
         checkpoints: bool | None = None,
         spans: int = 100_000,
+        collect: Collect | None = None,
     ) -> None:
         check_instance("Simulation.world", world, World, "a World")
         check_instance("Simulation.graph", graph, Graph, "a Graph: Graph.chain(...)")
@@ -166,6 +133,7 @@ class Simulation:
             keeps,
             spans,
             order,
+            collect=reporters_of(collect),
         )
         self._engine: RoundEngine | None = None  # the latest
         self._joins: list[str] = []
@@ -244,6 +212,12 @@ class Simulation:
         finally:
             engine.close()
 
+    def collected(self, log: EventLog) -> dict[str, DataTable]:
+        """Return the tables of `collect` for the run in a log, made from the log alone. Raises `CollectFailed`."""
+        collector = DataCollector(self.plan.collect, self.plan.graph, self.plan.agents)
+        collector.fill(log)
+        return collector.tables()
+
     @property
     def checkpointed(self) -> int:
         """The round of the newest checkpoint, from which `resume` would go on; 0 without a checkpoint. Raises storage errors."""
@@ -279,6 +253,8 @@ class Simulation:
             checkpoint = checkpoints.newest() if resume and checkpoints is not None else None
             if checkpoint is not None and checkpoints is not None:
                 restore_engine(engine, checkpoint, checkpoints, self._where())
+                if self.plan.world.log is not None:
+                    engine.settling.collector.fill(self.plan.world.log, engine.settled)
             else:
                 if resume and checkpoints is not None:
                     self._begin_anew(engine, checkpoints)
@@ -349,6 +325,7 @@ class Simulation:
             clock.monotonic() - began,
             engine.executors.metrics(),
             engine.errors,
+            engine.settling.collector.tables(),
         )
 
     def _settled(self, engine: RoundEngine, on_round: OnRound | None, checkpoints: Checkpoints | None) -> None:
@@ -363,6 +340,12 @@ class Simulation:
             # Not in the checkpoint, so that a run that was stopped from outside can be resumed.
             self._stopped_from_outside = not engine.stopped
             engine.stopped, self._stop = engine.stopped or self._stop, ""
+        try:
+            engine.settling.collector.collect(engine.settled, engine.world.view())
+        except CollectFailed:
+            # The round is settled, and the run can go on.
+            self._whole = not engine.open if engine.replaying is None else self._whole
+            raise
         if on_round is not None:
             on_round(RoundResult(engine.settled, digest, engine.world.view(), tuple(engine.happened)))
 

@@ -11,6 +11,7 @@ import msgspec
 
 from coterie.errors.orchestrator import RunUnknown
 from coterie.orchestrator import RunContext, RunRecord, ScenarioKind, Summary, Table
+from coterie.tables import DataTable
 from coterie_examples.interview.run import InterviewOutcome, digest_of, hold_interview, markdown_of
 from coterie_examples.interview.scenario import InterviewScenario
 
@@ -76,6 +77,11 @@ class InterviewKind(ScenarioKind[InterviewScenario]):
         (path / "answers.json").write_bytes(msgspec.json.format(answers, indent=2) + b"\n")
         (path / "answers.csv").write_text(outcome.table.csv(), encoding="utf-8")
         (path / "transcript.md").write_text(markdown_of(parameters, outcome.group), encoding="utf-8")
+
+    def tables(self, parameters: InterviewScenario, record: RunRecord) -> dict[str, DataTable]:  # noqa: ARG002 - of the result
+        """Return the answers."""
+        outcome: InterviewOutcome | None = record.result
+        return {} if outcome is None else {"answers": DataTable.of_rows(outcome.table.to_list())}
 
     def describe(self, parameters: InterviewScenario, step: Any) -> str:  # noqa: ARG002 - of the line alone
         """Return a line of the transcript."""

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from coterie.errors import UpdateRefused
+from coterie.rounds.collecting import DataCollector
 from coterie.rounds.engine.deadlines import UserCodeWatch
 from coterie.rounds.engine.failures import MechanismsFailed, ResolverFailures
 from coterie.rounds.engine.settling import RoundSettler
@@ -76,6 +77,7 @@ class CommitMaker:
         self._plan = plan
         self.failures = failures
         self.settler = RoundSettler(plan, self.note)
+        self.collector = DataCollector(plan.collect, plan.graph, plan.agents)
         self._world = plan.world
         self.steps: list[RecordedStep] = []
         """The steps of the interleaving that the next commit records."""
@@ -93,6 +95,7 @@ class CommitMaker:
     def note(self, notes: Sequence[ExternalEvent], number: int) -> tuple[Event, ...]:
         """Commit external events alone."""
         self.repeat_outside()
+        self.collector.changed(notes)
         return self._made(self._world.commit([], notes=notes, time=self.time(number)))
 
     def expire(self, number: int) -> None:
@@ -180,6 +183,7 @@ class CommitMaker:
         """Record the digest of a settled round, and return it."""
         digest = self._world.digest()
         details = {"digest": digest, "forfeits": forfeits}
+        self.collector.ended(opened.events, opened.commits_made)
         self.note([ExternalEvent(ROUND, details=details, round=opened.number)], opened.number)
         return digest
 
