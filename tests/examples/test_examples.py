@@ -9,6 +9,10 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PRINTED = {
+    "approval": (
+        r"(?s)clerk: The treasurer is asked\.\nop-1 awaiting approval 500\nann: 'ann' may not decide on op-1: 500 needs .*"
+        r"treasurer: .*its arguments were changed.*clerk: 50 paid to the baker\."
+    ),
     "bank": r"the bank has 100,000\nthe bank has 100,000",
     "breakfast": (
         r": Good morning!\nNora Lindqvist: Morning. Bread\?\nSamuel Okafor: Morning. Bread\?\nNora Lindqvist: Always.\n"

@@ -49,6 +49,8 @@ def answer(request: ModelRequest) -> ModelReply | str:
         return "merged"
     if words[0] == "work" and any(each.name == "work" for each in request.tools):
         return ModelReply(calls=(ToolCall("x", "work", {"name": words[1]}),))
+    if words[0] == "pay":
+        return ModelReply(calls=(ToolCall("x", "pay", {"amount": int(words[1])}),))
     if words[0] == "work":
         return ModelReply(calls=(ToolCall("x", "request", {"tool": "work", "arguments": {"name": words[1]}}),))
     if words[0] == "fail":
@@ -89,12 +91,19 @@ class Served:
         return httpx.Client(base_url=self.address, headers=headers, timeout=30, **options)
 
     def run(
-        self, thread: str, text: str | None, *, message: str = "", messages: list[Any] | None = None, who: str = ""
+        self,
+        thread: str,
+        text: str | None,
+        *,
+        message: str = "",
+        messages: list[Any] | None = None,
+        who: str = "",
+        **more: Any,
     ) -> list[Any]:
         """Do a run of AG-UI, and return its events, each decoded by the protocol's own types."""
         with self.client() as client:
             given = messages if messages is not None else [] if text is None else [user(text, message or f"m-{text}")]
-            body = {"threadId": thread, "runId": f"run of {text}", "messages": given}
+            body = {"threadId": thread, "runId": f"run of {text}", "messages": given, **more}
             reply = client.post("/agui", json=body, headers={"X-User": who} if who else {})
             assert reply.status_code == 200, reply.text
             assert reply.headers["content-type"].startswith("text/event-stream")
@@ -136,10 +145,15 @@ def served(folder: Path, held: Held | None = None, clock: Clock | None = None, *
         held.done.append(name)
         return f"{name} is done"
 
+    @tool(confirm="Really pay?", resources=["money"], approver=lambda person: person != "child" or "too young")
+    def pay(amount: int) -> str:
+        held.done.append(f"paid {amount}")
+        return f"{amount} is paid"
+
     path = folder / "chats.db"
     settings = ConversationSettings(grace=0.0, patience=0.0)
     with (
-        Conversations(Slow(held), [work], store=path, settings=settings) as conversations,
+        Conversations(Slow(held), [work, pay], store=path, settings=settings) as conversations,
         open_database(path) as store,
     ):
         application = create_application(

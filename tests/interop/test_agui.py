@@ -199,7 +199,7 @@ def test_odd_threads_and_users_stay_apart(server: Served) -> None:
         ({"threadId": "t", "runId": "", "messages": []}, "runId"),
         ({"threadId": "a\nb", "runId": "r", "messages": []}, "threadId"),
         ({"threadId": "t", "runId": "r", "messages": [{"role": "nobody"}]}, "messages.0"),
-        ({"threadId": "t", "runId": "r", "messages": [], "resume": [{"interruptId": "i", "status": "resolved"}]}, "resume"),
+        ({"threadId": "t", "runId": "r", "messages": [], "resume": [{"interruptId": "i", "status": "resolved"}]}, "resume.0"),
         (
             {
                 "threadId": "t",

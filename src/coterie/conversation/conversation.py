@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from coterie.conversation.activator import Activator
 from coterie.conversation.endings import end_all, end_all_blocking
 from coterie.conversation.entries import DeliveredEntry, TurnEndedEntry, UserMessageEntry
-from coterie.conversation.events import AnyConversationEvent, OperationChanged, OperationProgressed, TextWritten, TurnEnded
+from coterie.conversation.events import AnyConversationEvent
 from coterie.conversation.host import ConversationHost
 from coterie.conversation.operations.machine import queue
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
+from coterie.conversation.sanitize import plain, plain_text
 from coterie.conversation.session.builtin_tools import number_of
 from coterie.conversation.session.messages import (
+    ApproveOperation,
     AwaitReady,
     CancelOperation,
-    MessageAccepted,
+    EditOperation,
+    RejectOperation,
     Reorder,
     Resolve,
     SendMessage,
@@ -28,7 +31,12 @@ from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.state import ConversationState
 from coterie.conversation.tools.source import ToolSource
 from coterie.conversation.tools.tool import Tool
-from coterie.errors import AgentStopped, ConversationClosed, ConversationError, HandlerFailed, StorageError, UnknownOperation
+from coterie.conversation.turn_stream import TurnStream, answer_of
+from coterie.errors import (
+    ConversationClosed,
+    InvalidSetting,
+    UnknownOperation,
+)
 from coterie.errors.conversation import InvalidText
 from coterie.errors.storage import StorageClosed
 from coterie.kernel import Clock, check_number
@@ -40,62 +48,6 @@ from coterie.storage import Database
 T = TypeVar("T")
 
 _MAX_ID_LENGTH = 200
-
-
-class TurnStream(AsyncIterator[AnyConversationEvent]):
-    """The events of one turn: ``async for event in chat.send("…")``. The turn continues if the reader stops.
-
-    The message is sent when `Conversation.send` returns. The first read raises if it was not accepted:
-    `ConversationFull`, `ConversationTaken`, `ConversationClosed`, `StorageError`. For one reader.
-    """
-
-    def __init__(self, chat: Conversation, reply: Reply[MessageAccepted]) -> None:
-        self._chat = chat
-        self._state = chat.state
-        self._reply = reply
-        self._events: AsyncIterator[AnyConversationEvent] | None = None
-        self._turn = 0
-        self._over = False
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> AnyConversationEvent:
-        if self._over:
-            raise StopAsyncIteration
-        if self._events is None:
-            taken = await answer_of(self._reply, self._state)
-            self._turn = taken.turn
-            self._events = self._state.event_stream.read(taken.after, self._chat)
-        async for event in self._events:
-            if self._is_of_it(event):
-                self._over = isinstance(event, TurnEnded)
-                return event
-        self._over = True
-        raise ConversationClosed(self._state.name)
-
-    async def end(self) -> TurnEnded:
-        """Read to the end, and return the last event of the turn. Raises the errors of reading, and `ConversationClosed`."""
-        async for event in self:
-            if isinstance(event, TurnEnded):
-                return event
-        raise ConversationClosed(self._state.name)
-
-    async def answer(self) -> str:
-        """Read to the end, and return the answer. Raises the errors of `end`."""
-        return (await self.end()).text
-
-    def _is_of_it(self, event: AnyConversationEvent) -> bool:
-        match event:
-            case OperationChanged():
-                return event.operation.turn == self._turn
-            case OperationProgressed():
-                operation = self._state.live.get(event.operation)
-                return operation is not None and operation.turn == self._turn
-            case TextWritten():
-                return event.turn == self._turn and not event.delivery
-            case _:
-                return getattr(event, "turn", None) == self._turn
 
 
 class Conversation:
@@ -186,7 +138,7 @@ class Conversation:
         _check_text(text, "the text", self._host.settings.longest)
         if id is not None:
             _check_text(id, "the id", _MAX_ID_LENGTH)
-        return TurnStream(self, self._ask(SendMessage(text=text, id=id or "")))
+        return TurnStream(self, self.state, self._ask(SendMessage(text=text, id=id or "")))
 
     def events(self, after: int | None = None, *, follow: bool = True) -> AsyncIterator[AnyConversationEvent]:
         """Return the events of the conversation from now on, or those after the event with id `after`.
@@ -225,12 +177,51 @@ class Conversation:
         check_number("reorder.place", place, whole=True)
         return await answer_of(self._ask(Reorder(number=self._number(operation), place=place)), self.state)
 
-    async def resolve(self, operation: Operation | str | int, state: OperationState | str, detail: str = "") -> Operation:
-        """Resolve an operation of unknown outcome: ``succeeded``, ``failed``, or ``queued`` to run it again. Return it.
+    async def approve(self, operation: Operation | str | int, *, person: str | None = None, consent: int = 0) -> Operation:
+        """Approve an operation that awaits approval, and return it; it starts once its resources are free.
+
+        `person` is who approves, the user of the conversation unless given. `consent` is the number of the request that is
+        approved (`Operation.consent`); an `Operation` names its own, and 0 is the latest. Raises `UnknownOperation`,
+        `ApprovalForbidden`, and `TransitionRefused` if it does not await approval, its arguments have changed, or its guard
+        refuses it now.
+        """
+        given = operation.consent if isinstance(operation, Operation) and not consent else consent
+        number, who = self._number(operation), self._person(person)
+        return await answer_of(self._ask(ApproveOperation(number=number, person=who, consent=given)), self.state)
+
+    async def reject(
+        self, operation: Operation | str | int, why: str = "", *, person: str | None = None, consent: int = 0
+    ) -> Operation:
+        """Reject an operation that awaits approval, and return it as cancelled. The user is told. Raises as `approve`."""
+        given = operation.consent if isinstance(operation, Operation) and not consent else consent
+        request = RejectOperation(
+            number=self._number(operation), person=self._person(person), why=plain_text(str(why)), consent=given
+        )
+        return await answer_of(self._ask(request), self.state)
+
+    async def edit(
+        self, operation: Operation | str | int, arguments: Mapping[str, Any], *, person: str | None = None
+    ) -> Operation:
+        """Replace the arguments of an operation that awaits approval, and return it: it then awaits a new approval.
+
+        Raises `UnknownOperation`, `ApprovalForbidden`, `TransitionRefused`, and `InvalidArguments`, after which it awaits
+        approval as before.
+        """
+        if not isinstance(arguments, Mapping):
+            raise InvalidSetting("edit.arguments", arguments, "the arguments of the tool by name")
+        request = EditOperation(number=self._number(operation), person=self._person(person), arguments=plain(arguments))
+        return await answer_of(self._ask(request), self.state)
+
+    async def resolve(
+        self, operation: Operation | str | int, state: OperationState | str, detail: str = "", *, person: str | None = None
+    ) -> Operation:
+        """Resolve an operation of unknown outcome: ``succeeded``, ``failed``, or ``retry`` to run it again. Return it.
 
         Raises `UnknownOperation`, and `TransitionRefused` if its outcome is known.
         """
-        return await answer_of(self._ask(Resolve(number=self._number(operation), state=str(state), detail=detail)), self.state)
+        who = self._person(person)
+        request = Resolve(number=self._number(operation), state=str(state), detail=plain_text(str(detail)), person=who)
+        return await answer_of(self._ask(request), self.state)
 
     def transcript(self) -> tuple[TextMessage, ...]:
         """Return the messages, oldest first: each question with its answer, and the deliveries."""
@@ -287,6 +278,9 @@ class Conversation:
     def _ask(self, request: Request[T]) -> Reply[T]:
         return self.activator.ask(request)
 
+    def _person(self, person: str | None) -> str:
+        return self.state.user if person is None else plain_text(str(person))
+
     def _number(self, operation: Operation | str | int) -> int:
         number = number_of(operation)
         if number is None:
@@ -306,20 +300,6 @@ class Conversation:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-async def answer_of(reply: Reply[T], state: ConversationState) -> T:
-    """Return the answer of a conversation's agent. Raises the agent's own errors unchanged, and `ConversationClosed`."""
-    try:
-        return await reply
-    except HandlerFailed as error:
-        if isinstance(error.__cause__, ConversationError | StorageError | ValueError):
-            raise error.__cause__ from None
-        raise
-    except AgentStopped as error:
-        if isinstance(error.__cause__, ConversationError | StorageError):
-            raise error.__cause__ from None
-        raise ConversationClosed(state.name) from error
 
 
 def _check_text(text: object, what: str, max_length: int) -> None:

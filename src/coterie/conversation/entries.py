@@ -60,6 +60,10 @@ class ConsentRequestedEntry(msgspec.Struct, frozen=True, kw_only=True, tag="conf
     turn: int
     tool: str
     arguments: Mapping[str, Any]
+    operation: Operation | None = None
+    """The operation that awaits approval. Entries of earlier versions have none."""
+    spoken: bool = True
+    """True if the model asked for it in the chat, so that the user can consent there."""
 
 
 class TurnEndedEntry(msgspec.Struct, frozen=True, kw_only=True, tag="answered"):
@@ -143,10 +147,8 @@ def events_of(sequence: int, at: float, entry: ConversationEntry) -> list[AnyCon
         case TurnEndedEntry():
             facts = {name: getattr(entry, name) for name in ("turn", "lane", "outcome", "problem")}
             found.append(TurnEnded(**where, **facts, text=entry.whole))
-        case OperationEndedEntry():
+        case OperationEndedEntry() | ConsentRequestedEntry() if entry.operation is not None:
             found.append(OperationChanged(**where, operation=entry.operation))
         case DeliveredEntry():
             found.append(Delivered(**where, operations=entry.operations, text=entry.text, merged=entry.merged))
-        case ConsentRequestedEntry():
-            pass
     return found

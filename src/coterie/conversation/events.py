@@ -86,7 +86,7 @@ class ToolReturned(ConversationEvent, frozen=True, kw_only=True, tag="tool_retur
 
 
 class OperationChanged(ConversationEvent, frozen=True, kw_only=True, tag="operation_changed"):
-    """An operation was queued, started, asked to stop, moved to the background, or ended."""
+    """An operation awaits approval, was queued, started, asked to stop, moved to the background, or ended."""
 
     operation: Operation
 

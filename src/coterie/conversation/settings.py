@@ -38,6 +38,8 @@ class ConversationSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Time that an operation has to stop after a cancel request before it is abandoned."""
     shutdown_grace: float = 10.0
     """Time that running turns and operations have to end by themselves when a service is drained, before they are stopped."""
+    approval_timeout: float | None = 86_400.0
+    """Time after which a request for approval that is not answered lapses, and its operation is cancelled; None for never."""
     model_timeout: float = 60.0
     """Time that a model may be silent before its reply is abandoned. A reply that is being written may take any time."""
     steps: int = 12
@@ -68,6 +70,7 @@ class ConversationSettings(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("patience", "grace", "synthesis_wait", "cancel_grace", "shutdown_grace"):
             check_number(f"ConversationSettings.{name}", getattr(self, name))
         check_number("ConversationSettings.idle_timeout", self.idle_timeout, above=0, optional=True)
+        check_number("ConversationSettings.approval_timeout", self.approval_timeout, above=0, optional=True)
         check_number("ConversationSettings.model_timeout", self.model_timeout, above=0)
         for name in ("steps", "mistakes", "history", "longest", "longest_result", "waiting", "queue", "kept_events"):
             check_number(f"ConversationSettings.{name}", getattr(self, name), least=1, whole=True)

@@ -149,6 +149,8 @@ their room, such as `coterie.errors.storage`.
     │   ├── InvalidNamespace (ValueError)  a namespace is invalid
     │   ├── UnknownOperation (LookupError)  it has no operation of that id
     │   ├── TransitionRefused             an operation cannot change to that state
+    │   ├── ApprovalForbidden (PermissionError)  a person may not decide on an operation
+    │   ├── InvalidArguments (ValueError)   changed arguments do not fit the tool
     │   ├── OperationStopped              raised in a tool whose operation must stop
     │   ├── ToolFailed                    a tool says that it could not do its work
     │   ├── OutcomeUnknown                a tool cannot know whether its write took effect
@@ -190,14 +192,17 @@ is stopped, slow or broken.
 from __future__ import annotations
 
 from coterie.errors.conversation import (
+    ApprovalForbidden,
     ConversationClosed,
     ConversationError,
     ConversationFull,
     ConversationTaken,
+    InvalidArguments,
     OperationStopped,
     OutcomeUnknown,
     ToolFailed,
     ToolServerUnavailable,
+    TransitionRefused,
     UnknownOperation,
 )
 from coterie.errors.definition import CodecError, DefinitionError, EncodeFailed, InvalidAddress, InvalidMessage, InvalidSetting
@@ -315,13 +320,15 @@ from coterie.errors.world import (
 # Packed, for the file is a list of names as it is.
 # fmt: off
 __all__ = [
-    "AgentStopped", "AskCancelled", "AskTimeout", "BlockChanged", "BlockTooLong", "BudgetExhausted", "CheckpointMissing",
+    "AgentStopped", "ApprovalForbidden",
+    "AskCancelled", "AskTimeout", "BlockChanged", "BlockTooLong", "BudgetExhausted", "CheckpointMissing",
     "CheckpointRefused",
     "CircuitOpen", "CodecError", "CollectFailed",
     "ComponentError", "ContextTooLong", "ContributionRefused", "ConversationClosed",
     "ConversationError", "ConversationFull", "ConversationTaken", "CoterieError", "DefinitionError", "DeliveryError",
     "DurableError", "EmbeddingFailed", "EncodeFailed", "ExtraMissing", "FragmentConflict", "GatewayClosed",
-    "HandlerFailed", "HistoryGone", "InvalidAddress", "InvalidGraph", "InvalidIntent", "InvalidKey", "InvalidMemory",
+    "HandlerFailed", "HistoryGone", "InvalidAddress", "InvalidArguments",
+    "InvalidGraph", "InvalidIntent", "InvalidKey", "InvalidMemory",
     "InvalidMessage", "InvalidPersona", "InvalidSetting", "InvalidValue", "InvitationDeclined",
     "InvitationUnanswered", "JobCancelled", "JobExited", "JobRaised", "JobShed", "JobTimeout", "JobWaitCycle",
     "KeyMissing", "KeyReused", "MailboxFull", "MeetingClosed", "MeetingError", "MemoryClosed", "MemoryFault",
@@ -334,7 +341,9 @@ __all__ = [
     "StorageError", "StorageFull", "StorageLocked", "StorageUnavailable",
     "TableError",
     "ThreadLimitReached", "TierUnavailable",
-    "ToolFailed", "ToolServerUnavailable", "TopologyError", "TransportError",
+    "ToolFailed", "ToolServerUnavailable", "TopologyError",
+    "TransitionRefused",
+    "TransportError",
     "TurnForfeited", "Unhandled", "UnknownAgent", "UnknownBlock", "UnknownMeeting", "UnknownMemory", "UnknownOperation",
     "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkStopped", "WorkerDied", "WorldClosed",
     "WorldError", "WriteTimeout", "describe",

@@ -74,6 +74,21 @@ class TransitionRefused(ConversationError):
         super().__init__(f"{operation} cannot go from {before} to {after}: {reason}")
 
 
+class ApprovalForbidden(ConversationError, PermissionError):
+    """A person may not approve, reject or change this operation."""
+
+    def __init__(self, operation: str, person: str, reason: str) -> None:
+        who = repr(person) if person else "an anonymous person"
+        super().__init__(f"{who} may not decide on {operation}: {reason}")
+
+
+class InvalidArguments(ConversationError, ValueError):
+    """Changed arguments of an operation do not fit its tool."""
+
+    def __init__(self, operation: str, tool: str, problem: str) -> None:
+        super().__init__(f"these arguments of {operation} do not fit {tool}: {problem}; it still awaits approval as it was")
+
+
 class OperationStopped(ConversationError):
     """Raised in a tool whose operation was asked to stop or abandoned. Do not catch it."""
 

@@ -41,6 +41,17 @@ def verified_user(request: HTTPConnection, headers: tuple[str, ...]) -> str:
     return str(own or named)
 
 
+def acting_person(request: HTTPConnection, user: str, headers: tuple[str, ...]) -> str:
+    """Return the person who approves or resolves: the user, or the one that the holder of the shared token names.
+
+    A token of the user's own acts for that user alone. Raises `HTTPProblem` if it comes with such a header.
+    """
+    given = next((found for name in headers if (found := request.headers.get(name, "").strip())), "")
+    if given and given != user and request.scope.get(_USER):
+        raise HTTPProblem(403, "this token belongs to another person than the header names")
+    return given or user
+
+
 class AccessToken:
     """The secret of requests, sent as ``Authorization: Bearer …``. `repr` and logs never show it.
 

@@ -19,6 +19,7 @@ from coterie.conversation.telemetry import exposition
 from coterie.errors import CoterieError, ExtraMissing
 from coterie.interop.access import AccessToken, TokenAuthMiddleware
 from coterie.interop.agui.endpoints import AgUiEndpoints
+from coterie.interop.agui.operations import OperationEndpoints
 from coterie.interop.completions import CompletionEndpoints
 from coterie.interop.options import ServingOptions
 from coterie.interop.responses import HTTPProblem, broken, failed, refused
@@ -70,13 +71,23 @@ def create_application(
     requests = RequestRecords(store, clock, options.retry_window)
     server = ServerState(name, conversations, ThreadRecords(store, clock), requests, options, clock)
     agui, completions, telemetry = AgUiEndpoints(server), CompletionEndpoints(server), TelemetryEndpoints(server)
+    operations = OperationEndpoints(server)
     routes = [
         Route("/health", _health),
         Route("/agui", agui.run, methods=["POST"]),
         Route("/agui/{thread:path}/events", agui.listen),
-        Route("/agui/{thread:path}/operations", agui.operations),
-        Route("/agui/{thread:path}/operations/{operation}/cancel", agui.cancel, methods=["POST"]),
-        Route("/agui/{thread:path}/operations/{operation}/place", agui.reorder, methods=["POST"]),
+        Route("/agui/{thread:path}/operations", operations.list),
+        *(
+            Route(f"/agui/{{thread:path}}/operations/{{operation}}/{name}", endpoint, methods=["POST"])
+            for name, endpoint in {
+                "cancel": operations.cancel,
+                "place": operations.move,
+                "approve": operations.approve,
+                "reject": operations.reject,
+                "edit": operations.edit,
+                "resolve": operations.resolve,
+            }.items()
+        ),
         Route("/v1/models", completions.models),
         Route("/v1/models/{model}", completions.model),
         Route("/v1/chat/completions", completions.complete, methods=["POST"]),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Container
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Container, Sequence
 from dataclasses import dataclass
 
 from coterie.conversation import (
     AnyConversationEvent,
     Delivered,
+    Operation,
     OperationChanged,
     OperationProgressed,
     TextWritten,
@@ -68,6 +70,29 @@ async def exchange(
     if own is not None:
         # The service stops before the answer is whole. The message is kept, and is answered after the restart.
         raise ConversationClosed("/".join(client.chat.namespace))
+
+
+async def outcomes_of(
+    client: ClientThread, operations: Sequence[Operation], after: int, limit: float
+) -> AsyncGenerator[Delivery, None]:
+    """Yield the events after `after` until the outcomes of these operations are delivered, for at most `limit` seconds."""
+    waiting = {each.number for each in operations if not each.delivered}
+    events = client.chat.events(after=after)
+    loop = asyncio.get_running_loop()
+    until = loop.time() + limit
+    while waiting:
+        try:
+            event = await asyncio.wait_for(anext(events), max(0.0, until - loop.time()))
+        except (TimeoutError, StopAsyncIteration):
+            return
+        if isinstance(event, Delivered):
+            waiting -= {each.number for each in event.operations}
+        if _is_due(client, event, (), trusted=False):
+            try:
+                yield Delivery(event, own=False)
+            except BaseException:
+                client.release(event.id)
+                raise
 
 
 async def chain(first: Delivery | None, rest: AsyncIterator[Delivery]) -> AsyncIterator[Delivery]:

@@ -26,6 +26,11 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
     user_headers: tuple[str, ...] = ("x-user", "x-openwebui-user-id")
     """The headers that name the user. The first of them in a request counts. Behind a proxy that authenticates, name only
     the one that the proxy sets, and removes from what clients send."""
+    person_headers: tuple[str, ...] = ("x-approver",)
+    """The headers in which the holder of the shared token names the person who approves or resolves an operation, if that is
+    not the user of the thread."""
+    resume_wait: float = 5.0
+    """Time that a run with answers to interrupts waits for the outcomes of the operations that they let go on."""
     retry_window: float = 600.0
     """Time in which the same request counts as a retry, if the answer to the first did not reach its client."""
     helper_prompts: tuple[str, ...] = ()
@@ -50,6 +55,7 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
         check_number("ServingOptions.heartbeat", self.heartbeat, above=0)
         check_number("ServingOptions.drain", self.drain)
         check_number("ServingOptions.retry_window", self.retry_window)
+        check_number("ServingOptions.resume_wait", self.resume_wait)
         for pattern in self.helper_prompts:
             try:
                 re.compile(pattern)

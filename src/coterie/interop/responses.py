@@ -13,15 +13,18 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from coterie.errors import (
+    ApprovalForbidden,
     ConversationClosed,
     ConversationError,
     ConversationFull,
     ConversationTaken,
     CoterieError,
+    InvalidArguments,
+    TransitionRefused,
     UnknownOperation,
     describe,
 )
-from coterie.errors.conversation import InvalidNamespace, InvalidText, TransitionRefused
+from coterie.errors.conversation import InvalidNamespace, InvalidText
 
 _UNAVAILABLE = 503
 
@@ -67,6 +70,8 @@ _STATUS: tuple[tuple[type[CoterieError], int], ...] = (
     (InvalidNamespace, 422),
     (UnknownOperation, 404),
     (TransitionRefused, 409),
+    (ApprovalForbidden, 403),
+    (InvalidArguments, 422),
     (ConversationFull, 429),
     (ConversationTaken, 409),
     (ConversationClosed, 503),

@@ -168,12 +168,20 @@ class ClientThreads:
             await self._close_idle()
         return client
 
+    async def of_agui(self, thread: str, user: str) -> ClientThread:
+        """Return a thread of an AG-UI front end. Each user has threads of their own."""
+        return await self.open(("agui", user or "-", thread), user)
+
     async def _close_idle(self) -> None:
         before = self._clock.monotonic() - _IDLE
         for namespace, client in sorted(self._threads.items(), key=lambda item: item[1].opened_at):
             if client.opened_at > before or len(self._threads) <= self._limit:
                 return
-            if client.listeners or client.reading or client.chat.operations(unfinished=True):
+            if (
+                client.listeners
+                or client.reading
+                or any(not each.state.needs_person for each in client.chat.operations(unfinished=True))
+            ):
                 continue
             del self._threads[namespace]
             await client.chat.aclose()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 from coterie.cli.chat.screen import Screen
+from coterie.cli.chat.words import step
 from coterie.errors import CoterieError
 from coterie.messaging import Message, Request
 from coterie.runtime import Agent, on
@@ -34,6 +36,15 @@ class Move(Request[bool]):
 
     operation: str
     place: int
+
+
+class Decide(Request[bool]):
+    """Answer for an operation: approve, reject, edit or resolve it."""
+
+    verb: str
+    operation: str
+    text: str = ""
+    """The reason, the arguments as JSON, or the outcome."""
 
 
 class Settle(Request[bool]):
@@ -102,6 +113,30 @@ class ChatAgent(Agent):
             self._screen.problem(str(error))
             return False
         self._screen.line(f"  the queue: {', '.join(each.id for each in queue)}", style="class:note")
+        return True
+
+    @on(interleave=True)
+    async def decide(self, message: Decide) -> bool:
+        """Approve, reject, edit or resolve an operation."""
+        chat, name, text = self._screen.chat, message.operation, message.text
+        try:
+            match message.verb:
+                case "approve":
+                    after = await chat.approve(name)
+                case "reject":
+                    after = await chat.reject(name, text)
+                case "edit":
+                    after = await chat.edit(name, json.loads(text))
+                case _:
+                    outcome, _, detail = text.partition(" ")
+                    after = await chat.resolve(name, outcome, detail)
+        except ValueError as error:
+            self._screen.problem(str(error) if isinstance(error, CoterieError) else f"the arguments are not JSON: {error}")
+            return False
+        except CoterieError as error:
+            self._screen.problem(str(error))
+            return False
+        self._screen.line(step(after), style="class:note")
         return True
 
     @on(interleave=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coterie.cli.chat.agent import Cancel, Move, Settle
+from coterie.cli.chat.agent import Cancel, Decide, Move, Settle
 from coterie.cli.chat.screen import Screen
 from coterie.cli.chat.words import step
 from coterie.messaging import Request
@@ -12,6 +12,11 @@ HELP = """\
   /operations          what runs, what waits, and what has ended
   /cancel op-1         ask an operation to stop
   /move op-3 0         put an operation that waits first in the queue
+  /approve op-1        let an operation begin that awaits approval
+  /reject op-1 why     do not let it begin
+  /edit op-1 {...}     change its arguments, as JSON; it then awaits approval anew
+  /resolve op-1 succeeded|failed|retry
+                       say what became of an operation that was interrupted
   /wait                wait until nothing is under way
   /quit                leave; what runs is taken up with --resume"""
 
@@ -39,6 +44,12 @@ class Commands:
                 self._do(Cancel(operation=operation))
             case "/move", [operation, place] if place.isascii() and place.isdigit():
                 self._do(Move(operation=operation, place=int(place)))
+            case (("/approve" | "/reject" | "/edit" | "/resolve"), [operation, *rest]) if rest or name in (
+                "/approve",
+                "/reject",
+            ):
+                said = text.split(maxsplit=2)[2] if rest else ""
+                self._do(Decide(verb=name[1:], operation=operation, text=said))
             case "/wait", []:
                 self._do(Settle())
             case _:

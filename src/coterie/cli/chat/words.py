@@ -62,8 +62,19 @@ def step(operation: Operation) -> str:
             return f"{INDENT}[{operation.id} {title(operation)}] {operation.fraction:.0%}{line}"
         case OperationState.QUEUED:
             return f"{INDENT}[{operation.id} {title(operation)}] waits for its turn"
+        case OperationState.AWAITING_APPROVAL:
+            return f"{INDENT}[{operation.id} {title(operation)}] awaits approval: {arguments(operation)}"
+        case OperationState.UNKNOWN:
+            return (
+                f"{INDENT}[{operation.id} {title(operation)}] was interrupted: /resolve {operation.id} succeeded|failed|retry"
+            )
         case _:
             return f"{INDENT}[{operation.id} {title(operation)}] {operation.state}"
+
+
+def arguments(operation: Operation) -> str:
+    """Return the arguments of an operation, for a person who decides on it."""
+    return clean(", ".join(f"{name} {value}" for name, value in operation.arguments.items())) or "no arguments"
 
 
 def title(operation: Operation) -> str:
@@ -80,7 +91,9 @@ def _bar(operation: Operation, width: int, now: float) -> str:
     elif operation.state is OperationState.CANCELLING:
         rest = "is being cancelled"
     elif operation.state is OperationState.UNKNOWN:
-        rest = "was interrupted; nobody knows whether it was done"
+        rest = f"was interrupted: /resolve {operation.id} succeeded|failed|retry"
+    elif operation.state is OperationState.AWAITING_APPROVAL:
+        rest = f"awaits approval: {arguments(operation)}"
     else:
         long = _BAR if width >= 100 else _BAR // 2  # noqa: PLR2004 - columns
         done = round(long * operation.fraction)

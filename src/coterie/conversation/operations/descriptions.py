@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+
+import msgspec
 
 from coterie.conversation.operations.operation import Operation, OperationState
 
 _MINUTE = 90.0
+_ARGUMENTS = 1_000
+"""Characters of arguments that a model is shown at most."""
 
 
 def seconds(value: float) -> str:
@@ -23,12 +28,14 @@ def outcome_line(operation: Operation) -> str:
             f"{operation.id} {operation.tool}: it is unknown whether it took effect{more}. "
             "Ask the user, and tell what they say by resolve."
         )
+    if operation.state is OperationState.AWAITING_APPROVAL:
+        return f"{operation.id} {operation.tool} awaits approval, and has not begun: {operation.question}"
     return f"{operation.id} {operation.tool} {operation.state}{more}{what}"
 
 
 def status_line(operation: Operation, queue: Sequence[Operation], now: float) -> str:
     """Return the status of an operation, for a model."""
-    if operation.ended or operation.state is OperationState.UNKNOWN:
+    if operation.ended or operation.state.needs_person:
         return outcome_line(operation)
     name = f"{operation.id} {operation.tool}"
     estimate = f"; usually takes about {seconds(operation.estimate)}" if operation.estimate is not None else ""
@@ -40,6 +47,12 @@ def status_line(operation: Operation, queue: Sequence[Operation], now: float) ->
     since = f", for {seconds(max(0.0, now - operation.started_at))}" if operation.started_at is not None else ""
     word = "is being cancelled" if operation.state is OperationState.CANCELLING else "is running"
     return f"{name} {word}, {operation.fraction:.0%} done{since}{line}{estimate}"
+
+
+def awaiting_line(operation: Operation) -> str:
+    """Return an operation that awaits approval with its arguments, which a person may have changed, for a model."""
+    arguments = json.dumps(msgspec.to_builtins(operation.arguments), ensure_ascii=False, default=str)[:_ARGUMENTS]
+    return f"{operation.id} {operation.tool} {arguments}: {operation.question}"
 
 
 def delivery_text(operation: Operation) -> str:

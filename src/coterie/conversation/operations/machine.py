@@ -18,6 +18,7 @@ from coterie.errors.conversation import TransitionRefused
 _S = OperationState
 TRANSITIONS: Mapping[OperationState, frozenset[OperationState]] = MappingProxyType(
     {
+        _S.AWAITING_APPROVAL: frozenset({_S.QUEUED, _S.CANCELLED}),
         _S.QUEUED: frozenset({_S.RUNNING, _S.CANCELLED, _S.CANCELLING, _S.FAILED}),
         _S.RUNNING: frozenset({_S.SUCCEEDED, _S.FAILED, _S.TIMED_OUT, _S.CANCELLED, _S.CANCELLING, _S.UNKNOWN, _S.QUEUED}),
         _S.CANCELLING: frozenset({_S.CANCELLED, _S.COMPENSATED, _S.SUCCEEDED, _S.FAILED, _S.TIMED_OUT, _S.UNKNOWN}),
@@ -43,6 +44,11 @@ def begin(operation: Operation, now: float) -> Operation:
     """Return the operation with its next attempt started."""
     fresh = {"fraction": 0.0, "line": "", "content": "", "detail": "", "halted": False, "draining": False}
     return move(operation, _S.RUNNING, started_at=now, attempt=operation.attempt + 1, **fresh)
+
+
+def approve(operation: Operation, approver: str, *, background: bool, **changes: Any) -> Operation:
+    """Return an approved operation, queued. Raises `TransitionRefused` unless it awaits approval."""
+    return move(operation, _S.QUEUED, approver=approver, background=background, **changes)
 
 
 def requeue(operation: Operation, reason: str) -> Operation:

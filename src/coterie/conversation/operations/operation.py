@@ -32,6 +32,8 @@ class ResourceScope(enum.StrEnum):
 class OperationState(enum.StrEnum):
     """The state of an operation. The last five are end states; each operation reaches exactly one of them."""
 
+    AWAITING_APPROVAL = "awaiting approval"
+    """It is written to the ledger and starts once a person has approved it."""
     QUEUED = "queued"
     """It is written to the ledger and waits for its resources or its next attempt."""
     RUNNING = "running"
@@ -51,6 +53,11 @@ class OperationState(enum.StrEnum):
     def ended(self) -> bool:
         """Return whether it is an end state."""
         return self in _ENDS
+
+    @property
+    def needs_person(self) -> bool:
+        """Return whether only a person can move it on: to approve it, or to say what became of it."""
+        return self in (OperationState.AWAITING_APPROVAL, OperationState.UNKNOWN)
 
 
 _ENDS = frozenset(
@@ -125,6 +132,16 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float | None = None
     """Start of its latest attempt."""
     ended_at: float | None = None
+    question: str = ""
+    """The question whose answer it awaits, or awaited."""
+    consent: int = 0
+    """The number of the latest request for approval, from 1; 0 if it needs none. Each change of its arguments is a new one."""
+    expires_at: float | None = None
+    """Wall time in seconds when the request for approval lapses; None for never."""
+    approver: str = ""
+    """The person who approved it."""
+    elsewhere: bool = False
+    """True if the user of the conversation may not approve it, but others may."""
     reported: bool = False
     """True once the user was told that its outcome is unknown."""
     delivered: bool = False

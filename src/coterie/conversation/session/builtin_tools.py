@@ -120,7 +120,7 @@ class BuiltinCommands:
         number = number_of(given["operation"])
         operation = self.find(number) if number is not None else None
         if operation is None:
-            known = ", ".join(each.id for each in self._scheduler.unfinished) or "none"
+            known = ", ".join(each.id for each in self._session_log.operations.values() if not each.ended) or "none"
             return ImmediateResult(
                 f"there is no operation {given['operation']!r}; under way: {known}", failed=True, mistaken=True
             )
@@ -159,8 +159,11 @@ class BuiltinCommands:
         found = await self._calls.decide(given["tool"], given["arguments"], turn=turn, call=call.id, lane=lane, requested=True)
         if not isinstance(found, PlannedOperation):
             return found
-        operation = msgspec.structs.replace(found.operation, background=True)
-        taken = await self._scheduler.submit(None, [operation])
+        if found.submitted:
+            await self._scheduler.to_background([found.operation.number])
+            taken = [self._session_log.operations[found.operation.number]]
+        else:
+            taken = await self._scheduler.submit(None, [msgspec.structs.replace(found.operation, background=True)])
         return ImmediateResult(
             f"Taken: {status_line(taken[0], self._scheduler.queue, self._session_log.now)}. The user will be told the result by itself."
         )
@@ -170,7 +173,7 @@ class BuiltinCommands:
         ended = [
             each for each in self._session_log.host.journal.ledger.latest(self._session_log.state.key, _SHOWN) if each.ended
         ]
-        unknown = [each for each in self._session_log.operations.values() if each.state is OperationState.UNKNOWN]
+        unknown = [each for each in self._session_log.operations.values() if each.state.needs_person]
         queue = self._scheduler.queue
         lines = [f"- {status_line(each, queue, self._session_log.now)}" for each in [*running, *queue, *unknown, *ended]]
         return "\n".join(lines) or "There are no operations."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from coterie.conversation.operations.operation import CancelAnswer, Operation
@@ -36,12 +38,39 @@ class Reorder(Request[tuple[Operation, ...]]):
     place: int
 
 
+class ApproveOperation(Request[Operation]):
+    """Approve an operation that awaits approval."""
+
+    number: int
+    person: str
+    consent: int = 0
+    """The number of the request; 0 for the latest."""
+
+
+class RejectOperation(Request[Operation]):
+    """Reject an operation that awaits approval."""
+
+    number: int
+    person: str
+    why: str = ""
+    consent: int = 0
+
+
+class EditOperation(Request[Operation]):
+    """Change the arguments of an operation that awaits approval."""
+
+    number: int
+    person: str
+    arguments: dict[str, Any]
+
+
 class Resolve(Request[Operation]):
     """Resolve an operation of unknown outcome."""
 
     number: int
     state: str
     detail: str = ""
+    person: str = ""
 
 
 class DrainSession(Request[None]):

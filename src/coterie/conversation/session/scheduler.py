@@ -10,7 +10,7 @@ import msgspec
 
 from coterie.conversation.entries import ConversationEntry, OperationEndedEntry
 from coterie.conversation.operations import machine
-from coterie.conversation.operations.machine import blocked_by_unknown, queue, runnable
+from coterie.conversation.operations.machine import blocked_by_unknown, overlap, queue, runnable
 from coterie.conversation.operations.operation import CancelAnswer, Effect, Operation, OperationState
 from coterie.conversation.session.attempt_table import AttemptTable
 from coterie.conversation.session.attempts import RunningAttempt
@@ -26,6 +26,7 @@ from coterie.conversation.tools.outcomes import (
     after_run,
     must_undo,
 )
+from coterie.conversation.tools.tool import Tool
 from coterie.runtime import Context
 from coterie.storage import Pending
 
@@ -65,7 +66,7 @@ class OperationScheduler:
     @property
     def unfinished(self) -> list[Operation]:
         """The queued and running operations."""
-        return [each for each in self.session_log.operations.values() if not each.ended and each.state is not _S.UNKNOWN]
+        return [each for each in self.session_log.operations.values() if not each.ended and not each.state.needs_person]
 
     @property
     def progressing(self) -> list[Operation]:
@@ -80,6 +81,22 @@ class OperationScheduler:
             each for each in self.session_log.operations.values() if each.state is _S.UNKNOWN and each.effect is Effect.WRITE
         ]
         return self.attempts.abandoned + unknown
+
+    def objection(self, tool: Tool, resources: tuple[str, ...]) -> str:
+        """Return the reason for which a call cannot run before a blocking operation has ended, or an empty string."""
+        for each in self.blocking:
+            harmless = tool.effect is Effect.READ and each.state is _S.UNKNOWN
+            if harmless or not overlap(each.resources, resources) or Effect.WRITE not in (tool.effect, each.effect):
+                continue
+            if each.state is _S.UNKNOWN:
+                return (
+                    f"{each.id} {each.tool} touches the same, and it is unknown whether it took effect: "
+                    "ask the user, and tell what they say by resolve"
+                )
+            return (
+                f"{each.id} {each.tool} was given up but still runs, and touches the same: this is not possible before it ends"
+            )
+        return ""
 
     @property
     def queue(self) -> list[Operation]:
@@ -290,20 +307,10 @@ class OperationScheduler:
         """Ask an operation to stop, and return the result."""
         operation = self.session_log.operations[number]
         tool = self.host.tools.get(operation.tool)
+        if operation.state in (_S.QUEUED, _S.AWAITING_APPROVAL):
+            return await self._cancel_waiting(operation, tool)
         if operation.ended or tool is None or (operation.state is _S.UNKNOWN):
             return CancelAnswer.TOO_LATE
-        if operation.state is _S.QUEUED:
-            timer = self._not_yet.pop(number, None)
-            if timer is not None:
-                timer.cancel()
-            if operation.attempt and must_undo(tool, operation):
-                # An attempt that failed may have left something behind.
-                stopping = machine.ask_to_stop(operation)
-                await self.session_log.record(operations=[stopping])
-                self.attempts.launch(stopping, AttemptPurpose.COMPENSATE)
-                return CancelAnswer.COMPENSATING
-            await self._finish(number, _S.CANCELLED)
-            return CancelAnswer.STOPPED
         undo = must_undo(tool, operation)
         if operation.state is _S.RUNNING:
             running = self.attempts.current(number)
@@ -319,10 +326,27 @@ class OperationScheduler:
             now = await self.ending(number)
         return CancelAnswer.STOPPED if now is not None and now.state is _S.CANCELLED else CancelAnswer.TOO_LATE
 
+    async def _cancel_waiting(self, operation: Operation, tool: Tool | None) -> CancelAnswer:
+        timer = self._not_yet.pop(operation.number, None)
+        if timer is not None:
+            timer.cancel()
+        if tool is not None and operation.attempt and must_undo(tool, operation):
+            # An attempt that failed may have left something behind.
+            stopping = machine.ask_to_stop(operation)
+            await self.session_log.record(operations=[stopping])
+            self.attempts.launch(stopping, AttemptPurpose.COMPENSATE)
+            return CancelAnswer.COMPENSATING
+        await self._finish(operation.number, _S.CANCELLED)
+        return CancelAnswer.STOPPED
+
     # The end.
 
-    async def resolve(self, number: int, state: OperationState, detail: str) -> Operation:
-        """Resolve an operation of unknown outcome."""
+    async def withdraw(self, number: int, why: str) -> None:
+        """End an operation that awaits approval, which it did not get."""
+        await self._finish(number, _S.CANCELLED, detail=why)
+
+    async def resolve(self, number: int, state: OperationState, detail: str, person: str = "") -> Operation:
+        """Resolve an operation of unknown outcome, as a person says."""
         operation = self.session_log.operations[number]
         if state is _S.QUEUED:
             after = machine.requeue(operation, detail or "it was to be tried again")
@@ -331,7 +355,7 @@ class OperationScheduler:
             await self.session_log.record(operations=[after])
             self.schedule()
             return after
-        after = machine.end(operation, state, self.session_log.now, detail, "as somebody told")
+        after = machine.end(operation, state, self.session_log.now, detail, f"as {person or 'the user'} told")
         after = msgspec.structs.replace(after, delivered=True)
         await self.session_log.record(OperationEndedEntry(operation=after), operations=[after])
         self._over(after)

@@ -9,16 +9,21 @@ from typing import Any
 
 from coterie.conversation.entries import UserMessageEntry, identify
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
+from coterie.conversation.session.approvals import Approvals
 from coterie.conversation.session.builtin_tools import BuiltinCommands
+from coterie.conversation.session.call_checks import CallChecks
 from coterie.conversation.session.deliveries import Deliveries
 from coterie.conversation.session.messages import (
+    ApproveOperation,
     AttemptBegan,
     AttemptEnded,
     AttemptProgressed,
     AwaitReady,
     CancelOperation,
     DrainSession,
+    EditOperation,
     MessageAccepted,
+    RejectOperation,
     Reorder,
     Resolve,
     SendMessage,
@@ -61,7 +66,9 @@ class Session(Agent):
             raise
         self._scheduler = OperationScheduler(self._session_log, self.context, self._start_task, self._changed)
         self._speaker = Speaker(self._session_log, self.context)
-        self._calls = ToolCallPolicy(self._session_log, self._scheduler, self.context)
+        checks = CallChecks(self._session_log, self.context)
+        self._approvals = Approvals(self._session_log, self._scheduler, checks, self._start_task)
+        self._calls = ToolCallPolicy(self._session_log, self._scheduler, checks, self._approvals)
         self._commands = BuiltinCommands(self._session_log, self._scheduler, self._calls)
         self._turns = TurnRunner(self._session_log, self._scheduler, self._calls, self._commands, self._speaker)
         self._ending = OrderlyEnd(self._scheduler, lambda: self._busy)
@@ -71,12 +78,14 @@ class Session(Agent):
         """Restore the conversation and resume unfinished work."""
         questions = self._session_log.questions()
         await recover(self._session_log, self._scheduler)
+        self._approvals.restore()
         self._inbox.extend(questions)
         self._ready = True
         self._start_task(self._run_turns)
 
     def on_stop(self) -> None:
         """Stop timers and attempts."""
+        self._approvals.close()
         self._scheduler.close()
 
     # Requests of front ends.
@@ -128,15 +137,30 @@ class Session(Agent):
         return await self._scheduler.reorder(operation.number, message.place)
 
     @on(interleave=True, raises=_RAISES)
+    async def approve(self, message: ApproveOperation) -> Operation:
+        """Approve an operation."""
+        return await self._approvals.approve(self._find(message.number).number, message.person, message.consent)
+
+    @on(interleave=True, raises=_RAISES)
+    async def reject(self, message: RejectOperation) -> Operation:
+        """Reject an operation."""
+        return await self._approvals.reject(self._find(message.number).number, message.why, message.person, message.consent)
+
+    @on(interleave=True, raises=_RAISES)
+    async def edit(self, message: EditOperation) -> Operation:
+        """Change the arguments of an operation."""
+        return await self._approvals.edit(self._find(message.number).number, message.arguments, message.person)
+
+    @on(interleave=True, raises=_RAISES)
     async def resolve(self, message: Resolve) -> Operation:
         """Resolve an operation of unknown outcome."""
         operation = self._find(message.number)
-        state = choice("state", message.state, OperationState)
+        state = OperationState.QUEUED if message.state == "retry" else choice("state", message.state, OperationState)
         if operation.state is not OperationState.UNKNOWN:
             raise TransitionRefused(operation.id, operation.state, state, "its outcome is known")
         if state not in (OperationState.SUCCEEDED, OperationState.FAILED, OperationState.QUEUED):
-            raise TransitionRefused(operation.id, operation.state, state, "say succeeded, failed, or queued")
-        return await self._scheduler.resolve(operation.number, state, message.detail)
+            raise TransitionRefused(operation.id, operation.state, state, "say succeeded, failed, or retry")
+        return await self._scheduler.resolve(operation.number, state, message.detail, message.person)
 
     @on(interleave=True)
     async def wait_until_idle(self, _message: WaitUntilIdle) -> None:

@@ -75,10 +75,10 @@ class SessionLog:
         self.last_turn = opened.last_turn
         self.answered = max((each.turn for each in self.entries() if isinstance(each, TurnEndedEntry)), default=0)
         """The latest answered turn."""
-        self._confirming: dict[str, int] = {}
+        self._confirming: dict[str, tuple[int, int]] = {}
+        """The turn and the operation of each request for consent in the chat, by its call."""
         for entry in self.entries():
-            if isinstance(entry, ConsentRequestedEntry):
-                self._confirming[_canonical_call(entry.tool, entry.arguments)] = entry.turn
+            self._note_request(entry)
         self._sequence = opened.records[-1].sequence if opened.records else 0
         self._published = self._sequence
         self._slots: deque[_UncommittedEvents] = deque()
@@ -129,8 +129,7 @@ class SessionLog:
             events += events_of(record.sequence, at, entry)
             if isinstance(entry, TurnEndedEntry):
                 self.answered = max(self.answered, entry.turn)
-            elif isinstance(entry, ConsentRequestedEntry):
-                self._confirming[_canonical_call(entry.tool, entry.arguments)] = entry.turn
+            self._note_request(entry)
         self._trim()
         changed = [storable(self._without_secrets(each)) for each in operations]
         for operation in changed:
@@ -141,7 +140,7 @@ class SessionLog:
             else:
                 self.operations[operation.number] = operation
         self._publish_live()
-        told = [each for each in changed if tell and not each.ended and each.state is not OperationState.UNKNOWN]
+        told = [each for each in changed if tell and not each.ended and not each.state.needs_person]
         slot = _UncommittedEvents(events)
         self._slots.append(slot)
         pending = self.host.journal.write(self.state.key, self._epoch, records, changed, durable=durable)
@@ -215,22 +214,30 @@ class SessionLog:
 
     # Consent.
 
-    def take_consent(self, tool: str, arguments: Mapping[str, Any], turn: int) -> bool:
-        """Return whether the same call asked for consent in the turn before, and the user has answered since.
+    def _note_request(self, entry: ConversationEntry) -> None:
+        if isinstance(entry, ConsentRequestedEntry) and entry.spoken and entry.operation is not None:
+            self._confirming[_canonical_call(entry.tool, entry.arguments)] = entry.turn, entry.operation.number
+
+    def take_consent(self, tool: str, arguments: Mapping[str, Any], turn: int) -> int | None:
+        """Return the operation that asked for consent to the same call in the turn before, if the user has answered since.
 
         Consent counts once, and lapses if the answer led to another call: after a no, the user is asked again. A message
         from before the question does not count as an answer.
         """
         key = _canonical_call(tool, arguments)
-        asked = self._confirming.get(key)
-        if asked is None or asked != turn - 1:
-            return False
+        asked, number = self._confirming.get(key, (0, 0))
+        operation = self.operations.get(number)
+        if operation is None or operation.state is not OperationState.AWAITING_APPROVAL or asked != turn - 1:
+            return None
+        if _canonical_call(operation.tool, operation.arguments) != key:
+            # A person has changed the arguments since, so that is another request.
+            return None
         put = next((each.sequence for each in self.records if _is(each.entry, TurnEndedEntry, asked)), None)
         said = next((each.sequence for each in self.records if _is(each.entry, UserMessageEntry, turn)), None)
         if put is None or said is None or said < put:
-            return False
+            return None
         del self._confirming[key]
-        return True
+        return number
 
     def _committed(self, slot: _UncommittedEvents, pending: Pending[None], told: list[Operation]) -> None:
         error = pending.exception()

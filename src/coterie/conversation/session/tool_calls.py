@@ -7,28 +7,23 @@ from typing import Any
 
 import msgspec
 
-from coterie.conversation.entries import ConsentRequestedEntry
 from coterie.conversation.events import Lane
 from coterie.conversation.operations.descriptions import outcome_line
-from coterie.conversation.operations.machine import active_writer, overlap
+from coterie.conversation.operations.machine import active_writer
 from coterie.conversation.operations.operation import Effect, Operation, OperationState
-from coterie.conversation.session.deadlines import call_within
+from coterie.conversation.session.approvals import Approvals
+from coterie.conversation.session.call_checks import CallChecks
 from coterie.conversation.session.scheduler import OperationScheduler
 from coterie.conversation.session.session_log import SessionLog
-from coterie.conversation.tools.attempt import AttemptPurpose, ToolAttempt
-from coterie.conversation.tools.context import ToolContext
-from coterie.conversation.tools.function import ToolFunction
-from coterie.conversation.tools.redaction import without_secrets
 from coterie.conversation.tools.schema import texts_of
 from coterie.conversation.tools.tool import Tool
-from coterie.errors import describe
+from coterie.errors import TransitionRefused, describe
 from coterie.models import ToolCall
-from coterie.runtime import Context
 
 
 def lane_of(operations: Iterable[Operation]) -> Lane:
     """Return the lane of a turn that starts now: the second while an operation is queued or running."""
-    busy = any(not each.ended and each.state is not OperationState.UNKNOWN for each in operations)
+    busy = any(not each.ended and not each.state.needs_person for each in operations)
     return Lane.SECOND if busy else Lane.MAIN
 
 
@@ -42,26 +37,13 @@ def refusal(
     resources: tuple[str, ...],
     lane: Lane,
     operations: Iterable[Operation],
-    blocking: Iterable[Operation],
     *,
     requested: bool,
 ) -> str:
-    """Return the reason to refuse a call, for the model; an empty string if it is allowed.
+    """Return the reason for which a lane refuses a call, for the model; an empty string if it is allowed.
 
-    `blocking` are abandoned attempts that still run, and writes of unknown outcome. `requested` is a call that asks for
-    the queue, which every lane allows.
+    `requested` is a call that asks for the queue, which every lane allows.
     """
-    for each in blocking:
-        harmless = tool.effect is Effect.READ and each.state is OperationState.UNKNOWN
-        if overlap(each.resources, resources) and not harmless and (tool.effect is Effect.WRITE or each.effect is Effect.WRITE):
-            if each.state is OperationState.UNKNOWN:
-                return (
-                    f"{each.id} {each.tool} touches the same, and it is unknown whether it took effect: "
-                    "ask the user, and tell what they say by resolve"
-                )
-            return (
-                f"{each.id} {each.tool} was given up but still runs, and touches the same: this is not possible before it ends"
-            )
     if lane is Lane.MAIN or requested:
         return ""
     if tool.effect is Effect.WRITE:
@@ -79,6 +61,8 @@ class ImmediateResult(msgspec.Struct, frozen=True):
     failed: bool = False
     mistaken: bool = False
     """True if the call was invalid: unknown tool or wrong arguments."""
+    operation: int | None = None
+    """The operation that awaits approval, if the call became one."""
 
 
 class PlannedOperation(msgspec.Struct, frozen=True):
@@ -87,6 +71,8 @@ class PlannedOperation(msgspec.Struct, frozen=True):
     operation: Operation
     patience: float
     """Seconds that the turn waits for the operation."""
+    submitted: bool = False
+    """True if it is in the ledger already, because a person has approved it."""
 
 
 class ToolCallPolicy:
@@ -95,11 +81,14 @@ class ToolCallPolicy:
     Only the conversation's thread uses it.
     """
 
-    def __init__(self, session_log: SessionLog, scheduler: OperationScheduler, context: Context) -> None:
+    def __init__(
+        self, session_log: SessionLog, scheduler: OperationScheduler, checks: CallChecks, approvals: Approvals
+    ) -> None:
         self._session_log = session_log
         self._host = session_log.host
         self._scheduler = scheduler
-        self._context = context
+        self._checks = checks
+        self._approvals = approvals
 
     async def decide(
         self,
@@ -125,18 +114,17 @@ class ToolCallPolicy:
         if before is not None:
             return before
         why = self._reason_to_refuse(tool, operation, lane, drafts, requested=requested)
-        why = why or await self._ask_guard(tool, operation, arguments)
+        why = why or await self._checks.guard(tool, operation, arguments)
         if why:
             return self._refused(name, why)
-        if tool.confirm and not self._session_log.take_consent(name, operation.arguments, turn):
-            return await self._request_consent(tool, operation, arguments, turn)
+        if tool.confirm:
+            consented = await self._consented(tool, operation, given, lane=lane)
+            return consented or await self._request_consent(tool, operation, arguments, given)
         number = self._session_log.new_operation()
         # A read in the second lane goes to the front of the queue: no running operation writes its resources.
         place = 0 if lane is Lane.SECOND and tool.effect is Effect.READ else number
         operation = msgspec.structs.replace(operation, number=number, place=place)
-        if tool.arguments.hidden(operation.arguments):
-            assert isinstance(given, Mapping)
-            self._scheduler.attempts.hold_secrets(number, given)
+        self._hold_secrets(tool, operation, given)
         return PlannedOperation(operation, self._patience(tool) if not requested else 0.0)
 
     def masked(self, call: ToolCall) -> ToolCall:
@@ -162,7 +150,7 @@ class ToolCallPolicy:
         except ValueError as error:
             return self._refused(name, f"the arguments do not fit: {error}. Mend them and call again.", mistaken=True)
         try:
-            return tool, self._draft(tool, arguments, plain, given, turn, call), arguments
+            return tool, self._checks.draft(tool, arguments, plain, given, turn, call), arguments
         except Exception as error:  # noqa: BLE001 - the tool's own functions may raise anything; the model gets the error
             return self._refused(name, f"the call cannot be checked: {describe(error)}")
 
@@ -170,45 +158,61 @@ class ToolCallPolicy:
         self, tool: Tool, operation: Operation, lane: Lane, drafts: Sequence[PlannedOperation], *, requested: bool
     ) -> str:
         """Return the reason to refuse a call now, or an empty string."""
-        unfinished = [*self._scheduler.unfinished, *(draft.operation for draft in drafts)]
-        why = refusal(tool, operation.resources, lane, unfinished, self._scheduler.blocking, requested=requested)
+        unfinished = [
+            *self._scheduler.unfinished, *(draft.operation for draft in drafts if not draft.submitted)
+        ]  # fmt: skip
+        why = self._scheduler.objection(tool, operation.resources)
+        why = why or refusal(tool, operation.resources, lane, unfinished, requested=requested)
         if not why and len(unfinished) >= self._host.settings.queue:
             why = f"{len(unfinished)} operations are under way already: wait until one has ended, or cancel one"
         return why
 
     async def _request_consent(
-        self, tool: Tool, operation: Operation, arguments: Mapping[str, Any], turn: int
+        self, tool: Tool, operation: Operation, arguments: Mapping[str, Any], given: object
     ) -> ImmediateResult:
-        question = tool.confirm if isinstance(tool.confirm, str) else f"really {tool.name.replace('_', ' ')}?"
-        if tool.asks is not None:
-            try:
-                question = str(await self._call_beside(tool.asks, operation, arguments))
-            except Exception as error:  # noqa: BLE001 - without a question there is no consent, so the call is refused
-                return self._refused(tool.name, describe(error))
-        await self._session_log.record(ConsentRequestedEntry(turn=turn, tool=tool.name, arguments=operation.arguments))
+        if len(self._approvals.awaiting) >= self._host.settings.queue:
+            return self._refused(tool.name, "too many operations await approval already: let the user decide on those first")
+        try:
+            asked = await self._approvals.request(tool, operation, arguments)
+        except Exception as error:  # noqa: BLE001 - without a question there is no consent, so the call is refused
+            return self._refused(tool.name, describe(error))
+        self._hold_secrets(tool, asked, given)
+        if asked.elsewhere:
+            return ImmediateResult(
+                f"Not done yet: {asked.id} needs the approval of another person, who is asked: {asked.question} "
+                "Tell the user so. Do not make the call again; the user will be told the result by itself.",
+                operation=asked.number,
+            )
         return ImmediateResult(
-            f"Not done yet: the user must agree first. Ask: {question} When the user has agreed in a later message, "
-            "make the same call again, with the same arguments."
+            f"Not done yet: the user must agree first. Ask: {asked.question} When the user has agreed in a later message, "
+            f"make the same call again, with the same arguments. If the user does not want it, cancel {asked.id}.",
+            operation=asked.number,
         )
 
-    def _draft(
-        self, tool: Tool, arguments: Mapping[str, Any], plain: Mapping[str, Any], given: Any, turn: int, call: str
-    ) -> Operation:
-        estimate = self._host.durations.estimate(tool.name, tool.expected)
-        secrets = list(texts_of([given.get(secret) for secret in tool.arguments.secrets]))
-        return Operation(
-            number=self._session_log.last_operation + 1,
-            tool=tool.name,
-            arguments=plain,
-            effect=tool.effect,
-            resources=tuple(without_secrets(each, secrets, distinct=False) for each in tool.resources(arguments)),
-            scope=tool.scope,
-            key=without_secrets(tool.key(arguments), secrets, distinct=True),
-            turn=turn,
-            call=call,
-            estimate=estimate.median if estimate is not None else None,
-            created_at=self._session_log.now,
-        )
+    async def _consented(
+        self, tool: Tool, operation: Operation, given: object, *, lane: Lane
+    ) -> PlannedOperation | ImmediateResult | None:
+        """Return the operation that the user has approved in the chat, or a refusal; None without consent."""
+        number = self._session_log.take_consent(tool.name, operation.arguments, operation.turn)
+        if number is None:
+            return None
+        awaited = self._session_log.operations[number]
+        why = await self._checks.objection(tool, awaited, self._session_log.state.user)
+        if why:
+            return self._refused(tool.name, f"the user may not approve {awaited.id}: {why}")
+        self._hold_secrets(tool, awaited, given)
+        first = lane is Lane.SECOND and tool.effect is Effect.READ
+        try:
+            begun = await self._approvals.accept(number, turn=operation.turn, call=operation.call, first=first)
+        except TransitionRefused as error:
+            return self._refused(tool.name, str(error))
+        self._host.telemetry.count_tool(tool.name, "called")
+        return PlannedOperation(begun, self._patience(tool), submitted=True)
+
+    def _hold_secrets(self, tool: Tool, operation: Operation, given: object) -> None:
+        if tool.arguments.hidden(operation.arguments):
+            assert isinstance(given, Mapping)
+            self._scheduler.attempts.hold_secrets(operation.number, given)
 
     def _patience(self, tool: Tool) -> float:
         """Return the seconds that the turn waits: 0 for a tool that runs long by its own word or by its past runs."""
@@ -226,36 +230,13 @@ class ToolCallPolicy:
             before = self._host.journal.ledger.by_key(self._session_log.state.key, key)
         if before is None or (before.ended and before.state is not OperationState.SUCCEEDED):
             return None
+        if before.state is OperationState.AWAITING_APPROVAL:
+            return None
         if before.ended or before.state is OperationState.UNKNOWN:
             return ImmediateResult(f"This was called before. {outcome_line(before)}")
         return ImmediateResult(f"This was called before, and goes on as {before.id}; the user will be told its result.")
-
-    async def _ask_guard(self, tool: Tool, operation: Operation, arguments: Mapping[str, Any]) -> str:
-        if tool.guard is None:
-            return ""
-        try:
-            why = await self._call_beside(tool.guard, operation, arguments)
-        except Exception as error:  # noqa: BLE001 - a guard that raises refuses the call
-            return f"the guard could not decide whether this is allowed: {describe(error)}"
-        return str(why) if why else ""
-
-    async def _call_beside(self, callee: ToolFunction, operation: Operation, arguments: Mapping[str, Any]) -> Any:
-        """Call a tool's `guard` or `confirm` function before the call becomes an operation."""
-        attempt = ToolAttempt(
-            operation, AttemptPurpose.CHECK, callee, arguments, self._session_log.state,
-            key=operation.key, checkpoint=None, on_begin=_ignore, on_progress=_ignore, on_end=_ignore,
-        )  # fmt: skip
-        return await call_within(
-            self._host.settings.model_timeout,
-            self._context.measure_waits(),
-            lambda begun: callee.call(ToolContext(attempt), arguments, self._context.run_blocking, begun),
-        )
 
     def _refused(self, name: str, why: str, *, mistaken: bool = False) -> ImmediateResult:
         if name in self._host.tools:
             self._host.telemetry.count_tool(name, "refused")
         return ImmediateResult(why, failed=True, mistaken=mistaken)
-
-
-def _ignore(_attempt: ToolAttempt) -> None:
-    """Ignore progress and end, which a guard does not report."""

@@ -9,7 +9,7 @@ from typing import Any
 from coterie.conversation.entries import ToolCallsEntry, ToolResultEntry, TurnEndedEntry, UserMessageEntry
 from coterie.conversation.events import Lane, TextWritten, TurnOutcome
 from coterie.conversation.operations import machine
-from coterie.conversation.operations.descriptions import outcome_line, seconds, status_line
+from coterie.conversation.operations.descriptions import awaiting_line, outcome_line, seconds, status_line
 from coterie.conversation.operations.operation import Operation, OperationState
 from coterie.conversation.session.builtin_tools import BUILTIN_TOOLS, BuiltinCommands, definitions
 from coterie.conversation.session.prompt import project, size
@@ -126,6 +126,9 @@ class TurnRunner:
             lines = [status_line(each, self._scheduler.queue, self._session_log.now) for each in self._scheduler.unfinished]
             parts.append(settings.second_instructions)
             parts.append("Under way:\n" + "\n".join(f"- {line}" for line in lines) if lines else "It has just ended.")
+        awaiting = [each for each in operations if each.state is OperationState.AWAITING_APPROVAL]
+        if awaiting:
+            parts.append("Awaiting approval:\n" + "\n".join(f"- {awaiting_line(each)}" for each in awaiting))
         tools = tools_for_lane(self._host.tools, lane)
         unknown = any(each.state is OperationState.UNKNOWN for each in operations)
         return ModelRequest(
@@ -160,14 +163,16 @@ class TurnRunner:
                 replies[call.id] = found
         called = ToolCallsEntry(turn=turn, text=text, calls=tuple(map(self._calls.masked, calls)))
         began = asyncio.get_running_loop().time()
-        await self._scheduler.submit(called, [each.operation for each in drafts.values()])
+        await self._scheduler.submit(called, [each.operation for each in drafts.values() if not each.submitted])
         for call in commands:
             replies[call.id] = await self._commands.execute(call, turn=turn, lane=lane)
         if replies:
             names = {call.id: call.name for call in calls}
             await self._session_log.record(
                 *(
-                    ToolResultEntry(turn=turn, call=id_, tool=names[id_], content=each.content, failed=each.failed)
+                    ToolResultEntry(
+                        turn=turn, call=id_, tool=names[id_], content=each.content, failed=each.failed, operation=each.operation
+                    )
                     for id_, each in replies.items()
                 )
             )

@@ -25,6 +25,10 @@ RESERVED = frozenset({"check_status", "cancel", "list", "request", "resolve"})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
+_APPROVAL = {"operation": Operation, "person": str}
+"""The parameters of a function that says who may approve."""
+
+
 class Tool:
     """A function that a model may call. Made by `tool`; immutable; any number of conversations can share it.
 
@@ -50,6 +54,7 @@ class Tool:
         idempotent: bool = False,
         idempotency_key: Callable[..., str] | None = None,
         confirm: bool | str | Callable[..., str] = False,
+        approver: Callable[..., Any] | None = None,
         guard: Callable[..., Any] | None = None,
         check: Callable[..., Any] | None = None,
         compensate: Callable[..., Any] | None = None,
@@ -79,6 +84,7 @@ class Tool:
         functions = {
             "idempotency_key": idempotency_key, "guard": guard, "check": check, "compensate": compensate, "report": report
         }  # fmt: skip
+        functions["approver"] = approver
         for setting, given in functions.items():
             if given is not None and not callable(given):
                 raise InvalidSetting(f"{at}: {setting}", given, "a function, or None")
@@ -104,6 +110,9 @@ class Tool:
         self.check = beside("check", check)
         self.compensate = beside("compensate", compensate)
         self.asks = beside("confirm", confirm if callable(confirm) else None)
+        if approver is not None and not confirm:
+            raise DefinitionError(where, "an approver needs something to approve", "set confirm too")
+        self.approver = None if approver is None else _start_task(f"{at}: approver", approver, _APPROVAL)
         self._resources = _checked_resources(at, resources)
         self._resource_function = beside("resources", resources) if callable(resources) else None
         self._key = beside("idempotency_key", idempotency_key)
@@ -213,6 +222,7 @@ def tool(
     idempotent: bool = False,
     idempotency_key: Callable[..., str] | None = None,
     confirm: bool | str | Callable[..., str] = False,
+    approver: Callable[..., Any] | None = None,
     guard: Callable[..., Any] | None = None,
     check: Callable[..., Any] | None = None,
     compensate: Callable[..., Any] | None = None,
@@ -245,10 +255,12 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Tool 
     then needs `idempotent` (the function passes ``context.idempotency_key`` on) or `idempotency_key`, a function of the
     arguments: two calls with the same key are one operation.
 
-    `confirm` asks the user first, with the given question, or with the result of a function: the model must repeat the
-    same call in the very next turn, after the user's answer. `guard` returns the reason to refuse a call, or None. If
+    `confirm` asks the user first, with the given question, or with the result of a function: the operation awaits approval,
+    by `Conversation.approve`, or by the user's word, after which the model repeats the same call in the very next turn.
+    `approver` gets the `operation` and the `person`, and returns whether they may decide on it: True, or False, or the
+    reason against it. `guard` returns the reason to refuse a call, or None. If
     `confirm` or `guard` raises, the call is refused. `check` finds the outcome of an attempt after a crash and returns a
-    `Finding`. `compensate` undoes a write that was cancelled after its start. These four take the context if they have a
+    `Finding`. `compensate` undoes a write that was cancelled after its start. These five take the context if they have a
     parameter for it. `report` takes the ended operation and returns the text of its delivery. All other functions take the
     arguments of the call that they name.
 

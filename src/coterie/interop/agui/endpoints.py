@@ -1,4 +1,4 @@
-"""The endpoints of AG-UI: a run, the stream between runs, and the operations of a thread."""
+"""The endpoints of AG-UI: a run, and the stream between runs."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from ag_ui.core import (
     PROTOCOL_VERSION,
     BaseEvent,
     CustomEvent,
+    Interrupt,
     RunErrorEvent,
     RunFinishedEvent,
+    RunFinishedInterruptOutcome,
     RunFinishedSuccessOutcome,
     RunStartedEvent,
 )
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from coterie.conversation import Delivered, OperationChanged, OperationProgressed, TurnBegan, TurnEnded
 from coterie.errors import ConversationError, CoterieError
-from coterie.interop.access import verified_user
+from coterie.interop.access import acting_person, verified_user
+from coterie.interop.agui.interrupts import give_answers, interrupts
 from coterie.interop.agui.run_request import RunRequest, parse_request
-from coterie.interop.agui.translator import EventTranslator, content, whole_message
+from coterie.interop.agui.translator import EventTranslator, whole_message
 from coterie.interop.asides import answer_aside
-from coterie.interop.exchange import Delivery, chain, exchange
+from coterie.interop.exchange import Delivery, chain, exchange, outcomes_of
 from coterie.interop.helper_requests import LEAST_QUOTATION, is_helper_request, quotes
 from coterie.interop.responses import HTTPProblem, public_message, read_json, sse, streaming
 from coterie.interop.threads import ClientThread, ServerState
@@ -41,6 +44,14 @@ class AgUiEndpoints:
         if parsed.text is not None and await self._is_helper(request, parsed):
             return self._stream(self._aside(parsed, parsed.text))
         client = await self._client_thread(request, parsed.thread)
+        if parsed.answers:
+            before = client.chat.last_event
+            user = verified_user(request, self._server.options.user_headers)
+            person = acting_person(request, user, self._server.options.person_headers)
+            going = await give_answers(client.chat, parsed.answers, person)
+            if parsed.text is None:
+                rest = outcomes_of(client, going, before, self._server.options.resume_wait)
+                return self._stream(self._running(client, parsed, None, rest))
         deliveries = exchange(client, parsed.text, parsed.message, known=parsed.known, after=parsed.after)
         # The message is on the disk before the run is announced: a front end that leaves then has not lost it.
         first: Delivery | CoterieError | None
@@ -80,30 +91,9 @@ class AgUiEndpoints:
         client = await self._client_thread(request, thread)
         return self._stream(self._listening(client, thread, _after(request)))
 
-    async def operations(self, request: Request) -> Response:
-        """``GET /agui/{thread}/operations``: all operations of a thread; queued ones last, in queue order."""
-        client = await self._client_thread(request, request.path_params["thread"])
-        return JSONResponse({"operations": [content(each) for each in client.chat.operations()]})
-
-    async def cancel(self, request: Request) -> Response:
-        """``POST /agui/{thread}/operations/{operation}/cancel``: ask an operation to stop."""
-        client = await self._client_thread(request, request.path_params["thread"])
-        answer = await client.chat.cancel(request.path_params["operation"])
-        return JSONResponse({"answer": str(answer)})
-
-    async def reorder(self, request: Request) -> Response:
-        """``POST /agui/{thread}/operations/{operation}/place``, with ``{"place": 0}``: move a queued operation."""
-        body = await read_json(request, self._server.options.body_limit)
-        place = body.get("place") if isinstance(body, dict) else None
-        if not isinstance(place, int) or isinstance(place, bool) or place < 0:
-            raise HTTPProblem(422, "place must be a whole number, counted from 0", param="place")
-        client = await self._client_thread(request, request.path_params["thread"])
-        queue = await client.chat.reorder(request.path_params["operation"], place)
-        return JSONResponse({"queue": [content(each) for each in queue]})
-
     async def _client_thread(self, request: Request, thread: str) -> ClientThread:
         user = verified_user(request, self._server.options.user_headers)
-        return await self._server.threads.open(("agui", user or "-", thread), user)
+        return await self._server.threads.of_agui(thread, user)
 
     def _stream(self, pieces: AsyncIterator[str]) -> Response:
         return streaming(pieces, heartbeat=self._server.options.heartbeat, closing=self._server.closing)
@@ -132,7 +122,7 @@ class AgUiEndpoints:
             code = "invalid_input" if isinstance(error, ConversationError) and isinstance(error, ValueError) else "failed"
             yield _encoded(RunErrorEvent(message=public_message(error, f"run {parsed.run}"), code=code))
             return
-        yield _encoded(_finished(parsed))
+        yield _encoded(_finished(parsed, interrupts(client.chat.operations(unfinished=True))))
 
     async def _listening(self, client: ClientThread, thread: str, after: int | None) -> AsyncIterator[str]:
         start = client.last_sent if after is None else after
@@ -158,8 +148,10 @@ def _started(parsed: RunRequest) -> BaseEvent:
     return RunStartedEvent(thread_id=parsed.thread, run_id=parsed.run, protocol_version=PROTOCOL_VERSION)
 
 
-def _finished(parsed: RunRequest) -> BaseEvent:
-    outcome = RunFinishedSuccessOutcome(type="success")
+def _finished(parsed: RunRequest, open_interrupts: list[Interrupt] | None = None) -> BaseEvent:
+    outcome: RunFinishedSuccessOutcome | RunFinishedInterruptOutcome = RunFinishedSuccessOutcome(type="success")
+    if open_interrupts:
+        outcome = RunFinishedInterruptOutcome(type="interrupt", interrupts=open_interrupts)
     return RunFinishedEvent(thread_id=parsed.thread, run_id=parsed.run, outcome=outcome)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from ag_ui.core import RunAgentInput, TextPart, UserMessage
 from pydantic import ValidationError
 
+from coterie.interop.agui.interrupts import InterruptAnswer, parse_answers
 from coterie.interop.responses import HTTPProblem
 
 _INTERNAL_ERROR = re.compile(r"(?:answer|delivery)-(\d{1,19})(?:-\d+)?")
@@ -32,6 +33,8 @@ class RunRequest:
     after: int | None
     """The last of these events; None if the front end names none."""
     given: RunAgentInput
+    answers: tuple[InterruptAnswer, ...] = ()
+    """The answers to interrupts of earlier runs."""
 
     @property
     def ignored(self) -> dict[str, Any]:
@@ -67,11 +70,11 @@ def parse_request(body: Any) -> RunRequest:
             raise HTTPProblem(422, f"{name} is empty; give each thread and each run a unique name", param=name)
         if not value.isprintable():
             raise HTTPProblem(422, f"{name} has a control character; use letters, digits and signs", param=name)
-    if given.resume:
-        raise HTTPProblem(422, "resume: runs are never interrupted; answer with a message", param="resume")
     text, message = _latest_message(given.messages)
     known = frozenset(int(found[1]) for each in given.messages if (found := _INTERNAL_ERROR.fullmatch(str(each.id))))
-    return RunRequest(given.thread_id, given.run_id, text, message, known, max(known, default=None), given)
+    return RunRequest(
+        given.thread_id, given.run_id, text, message, known, max(known, default=None), given, parse_answers(given.resume)
+    )
 
 
 def _latest_message(messages: Sequence[Any]) -> tuple[str | None, str | None]:

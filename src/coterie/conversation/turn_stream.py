@@ -1,0 +1,84 @@
+"""The events of one turn, and the answers of a conversation's agent, for front ends."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Self, TypeVar
+
+from coterie.conversation.events import AnyConversationEvent, OperationChanged, OperationProgressed, TextWritten, TurnEnded
+from coterie.conversation.session.messages import MessageAccepted
+from coterie.conversation.state import ConversationState
+from coterie.errors import AgentStopped, ConversationClosed, ConversationError, HandlerFailed, StorageError
+from coterie.runtime import Reply
+
+T = TypeVar("T")
+
+
+class TurnStream(AsyncIterator[AnyConversationEvent]):
+    """The events of one turn: ``async for event in chat.send("…")``. The turn continues if the reader stops.
+
+    The message is sent when `Conversation.send` returns. The first read raises if it was not accepted:
+    `ConversationFull`, `ConversationTaken`, `ConversationClosed`, `StorageError`. For one reader, which keeps `source` alive.
+    """
+
+    def __init__(self, source: object, state: ConversationState, reply: Reply[MessageAccepted]) -> None:
+        self._source = source
+        self._state = state
+        self._reply = reply
+        self._events: AsyncIterator[AnyConversationEvent] | None = None
+        self._turn = 0
+        self._over = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> AnyConversationEvent:
+        if self._over:
+            raise StopAsyncIteration
+        if self._events is None:
+            taken = await answer_of(self._reply, self._state)
+            self._turn = taken.turn
+            self._events = self._state.event_stream.read(taken.after, self._source)
+        async for event in self._events:
+            if self._is_of_it(event):
+                self._over = isinstance(event, TurnEnded)
+                return event
+        self._over = True
+        raise ConversationClosed(self._state.name)
+
+    async def end(self) -> TurnEnded:
+        """Read to the end, and return the last event of the turn. Raises the errors of reading, and `ConversationClosed`."""
+        async for event in self:
+            if isinstance(event, TurnEnded):
+                return event
+        raise ConversationClosed(self._state.name)
+
+    async def answer(self) -> str:
+        """Read to the end, and return the answer. Raises the errors of `end`."""
+        return (await self.end()).text
+
+    def _is_of_it(self, event: AnyConversationEvent) -> bool:
+        match event:
+            case OperationChanged():
+                return event.operation.turn == self._turn
+            case OperationProgressed():
+                operation = self._state.live.get(event.operation)
+                return operation is not None and operation.turn == self._turn
+            case TextWritten():
+                return event.turn == self._turn and not event.delivery
+            case _:
+                return getattr(event, "turn", None) == self._turn
+
+
+async def answer_of(reply: Reply[T], state: ConversationState) -> T:
+    """Return the answer of a conversation's agent. Raises the agent's own errors unchanged, and `ConversationClosed`."""
+    try:
+        return await reply
+    except HandlerFailed as error:
+        if isinstance(error.__cause__, ConversationError | StorageError | ValueError):
+            raise error.__cause__ from None
+        raise
+    except AgentStopped as error:
+        if isinstance(error.__cause__, ConversationError | StorageError):
+            raise error.__cause__ from None
+        raise ConversationClosed(state.name) from error
