@@ -9,6 +9,7 @@ from examples.telco.carrier.rules.answering import answer
 from coterie.conversation import Operation, OperationState, tool
 from coterie.conversation.events import Lane
 from coterie.conversation.operations.descriptions import outcome_line, status_line
+from coterie.conversation.session.scheduler import obstacle
 from coterie.conversation.session.tool_calls import refusal
 from coterie.models import ModelRequest, TextMessage, ToolCall, ToolDefinition, ToolResult
 
@@ -29,8 +30,8 @@ def changing() -> str:
 
 def refusals() -> list[str]:
     blocked = [an_operation(state) for state in (OperationState.UNKNOWN, OperationState.TIMED_OUT)]
-    found = [refusal(changing, ("*",), Lane.MAIN, [], [each], requested=False) for each in blocked]
-    found.append(refusal(changing, ("*",), Lane.SECOND, [an_operation(OperationState.RUNNING)], [], requested=False))
+    found = [obstacle(changing, ("*",), [each]) for each in blocked]
+    found.append(refusal(changing, ("*",), Lane.SECOND, [an_operation(OperationState.RUNNING)], requested=False))
     return [
         *found,
         "20 operations are under way already: wait until one has ended, or cancel one",

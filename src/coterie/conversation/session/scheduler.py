@@ -33,6 +33,21 @@ from coterie.storage import Pending
 _S = OperationState
 
 
+def obstacle(tool: Tool, resources: tuple[str, ...], blocking: Iterable[Operation]) -> str:
+    """Return the reason for which a call cannot run before a blocking operation has ended, or an empty string."""
+    for each in blocking:
+        harmless = tool.effect is Effect.READ and each.state is _S.UNKNOWN
+        if harmless or not overlap(each.resources, resources) or Effect.WRITE not in (tool.effect, each.effect):
+            continue
+        if each.state is _S.UNKNOWN:
+            return (
+                f"{each.id} {each.tool} touches the same, and it is unknown whether it took effect: "
+                "ask the user, and tell what they say by resolve"
+            )
+        return f"{each.id} {each.tool} was given up but still runs, and touches the same: this is not possible before it ends"
+    return ""
+
+
 class OperationScheduler:
     """Starts operations when their resources are free, and brings each to exactly one end.
 
@@ -84,19 +99,7 @@ class OperationScheduler:
 
     def objection(self, tool: Tool, resources: tuple[str, ...]) -> str:
         """Return the reason for which a call cannot run before a blocking operation has ended, or an empty string."""
-        for each in self.blocking:
-            harmless = tool.effect is Effect.READ and each.state is _S.UNKNOWN
-            if harmless or not overlap(each.resources, resources) or Effect.WRITE not in (tool.effect, each.effect):
-                continue
-            if each.state is _S.UNKNOWN:
-                return (
-                    f"{each.id} {each.tool} touches the same, and it is unknown whether it took effect: "
-                    "ask the user, and tell what they say by resolve"
-                )
-            return (
-                f"{each.id} {each.tool} was given up but still runs, and touches the same: this is not possible before it ends"
-            )
-        return ""
+        return obstacle(tool, resources, self.blocking)
 
     @property
     def queue(self) -> list[Operation]:
