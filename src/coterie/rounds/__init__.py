@@ -12,6 +12,7 @@ from coterie.rounds.member import Member
 from coterie.rounds.plan import Activation, Change, Mode
 from coterie.rounds.proposals import Proposal, Verdict
 from coterie.rounds.results import Result, RoundResult
+from coterie.rounds.selection import Selection
 from coterie.rounds.simulation import Simulation
 from coterie.rounds.turn import Turn
 
@@ -29,6 +30,7 @@ __all__ = [
     "Reporter",
     "Result",
     "RoundResult",
+    "Selection",
     "Simulation",
     "Stage",
     "Turn",

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from coterie.errors import InvalidSetting
-from coterie.kernel import Address, Checkpointable, check_instance
+from coterie.kernel import Address, Checkpointable, check_instance, choice
 from coterie.rounds.graph import Graph
 from coterie.rounds.plan import Activation, Mode
 from coterie.runtime import Agent
@@ -73,8 +73,9 @@ def check_mappings(mechanisms: Any, keep: Any, dispatcher: Any) -> None:
         raise InvalidSetting("Simulation.dispatcher", dispatcher, "an instance of a dispatcher: Leased() or Dedicated()")
 
 
-def check_mode(graph: Graph, mode: Mode, activation: Activation) -> None:
-    """Check that a mode has the commits of a graph, and the order of activation. Raises `InvalidSetting`."""
+def check_mode(graph: Graph, mode: Any, activation: Any) -> tuple[Mode, Activation]:
+    """Return the mode and the order of activation, if the mode has that order and the commits of the graph. Raises `InvalidSetting`."""
+    mode, activation = choice("Simulation.mode", mode, Mode), choice("Simulation.activation", activation, Activation)
     commits = [stage.name for stage in graph.stages if stage.commits]
     if commits and mode is Mode.TOKENS:
         need = f"lockstep, sync-points or pipelines: in tokens no agent waits for others, so {commits[0]!r} has no moment"
@@ -84,6 +85,7 @@ def check_mode(graph: Graph, mode: Mode, activation: Activation) -> None:
             f"lockstep or sync-points with activation={activation.value!r}: in {mode.value} agents do not wait for each other"
         )
         raise InvalidSetting("Simulation.mode", mode.value, need)
+    return mode, activation
 
 
 def check_stages(graph: Graph, agents: Mapping[str, Any]) -> None:

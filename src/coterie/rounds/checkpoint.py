@@ -125,6 +125,11 @@ class Checkpoint(msgspec.Struct):
     proven: list[str] | None = None
     """The stages that are not checked for failing for every agent; None for all of them."""
     activation: str = "at-once"
+    born: list[str] = []
+    """The agents that were born and take part, or will in the next round."""
+    births: list[str] = []
+    deaths: list[str] = []
+    """The agents that join and leave before the next round because of births and deaths."""
     rules: str = ""
     """The text that identifies the rules of the run."""
 

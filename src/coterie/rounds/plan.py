@@ -96,6 +96,8 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     checkpoints: bool
     spans: int
     activation: Activation = Activation.AT_ONCE
+    born: Callable[[str], Any] | None = None
+    """Returns the agent of a name that is born."""
     rules: str = ""
     """Text that identifies the rules; empty if it is not known."""
     collect: Mapping[str, Reporter] = {}

@@ -47,7 +47,8 @@ class Simulation:
     `agents` are names, or a mapping of names to participants: objects (with or without ``async`` methods), functions,
     coroutine functions, or references of runtime agents (see `Member`). Objects are copied, and each lives on a thread of
     its own that `dispatcher` gives it. `members` are the initial members, by default all; `membership`, `join` and
-    `leave` change them later. A stage runs on its agent's thread, with a `Turn`. By default all agents see the same view in a
+    `leave` change them later, and so do births and deaths: `Turn.bear` and `Turn.die`. `born` returns the agent of a name that
+    is born, and is not needed if stages are functions. A stage runs on its agent's thread, with a `Turn`. By default all agents see the same view in a
     stage; with `activation` "random" or "by-name" they act one after another, and each sees what those before it did.
 
     `resolver` decides on intents, changed by the mechanisms in force; `mechanisms` has the function that applies each
@@ -83,6 +84,7 @@ class Simulation:
         mechanisms: Mapping[str, Binding] | None = None,
         membership: Membership | None = None,
         members: Iterable[str] | None = None,
+        born: Callable[[str], Any] | None = None,
         turn_timeout: float | None = 30.0,
         on_error: OnError | str = OnError.RAISE,
         halt_on: tuple[type[Exception], ...] = (),
@@ -103,12 +105,10 @@ class Simulation:
         check_instance("Simulation.seed", seed, (int, str), "a whole number or text")
         given = agents_of(agents)
         chosen = members_of(members, given)
-        check_functions(resolver=resolver, settle=settle, membership=membership)
+        check_functions(resolver=resolver, settle=settle, membership=membership, born=born)
         check_mappings(mechanisms, keep, dispatcher)
         check_stages(graph, given)
-        chosen_mode = choice("Simulation.mode", mode, Mode)
-        order = choice("Simulation.activation", activation, Activation)
-        check_mode(graph, chosen_mode, order)
+        wanted = check_mode(graph, mode, activation)
         keeps = world.log is not None if checkpoints is None else checkpoints
         if keeps and world.log is None:
             raise InvalidSetting("Simulation.checkpoints", checkpoints, "a world with a log to keep them in")
@@ -116,7 +116,7 @@ class Simulation:
             world,
             given,
             graph,
-            chosen_mode,
+            wanted[0],
             seed,
             resolver if resolver is not None else FirstCome(),
             dict(mechanisms or {}),
@@ -132,7 +132,8 @@ class Simulation:
             dict(keep or {}),
             keeps,
             spans,
-            order,
+            wanted[1],
+            born,
             collect=reporters_of(collect),
         )
         self._engine: RoundEngine | None = None  # the latest

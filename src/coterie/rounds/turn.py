@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from random import Random
 from typing import Any
 
-from coterie.errors import InvalidValue, TurnForfeited
-from coterie.kernel import check_instance, check_number, stream
+from coterie.errors import InvalidIntent, InvalidValue, TurnForfeited
+from coterie.kernel import Address, check_instance, check_number, stream
 from coterie.kernel.checkpoint import detach
 from coterie.rounds.graph import Stage
 from coterie.rounds.proposals import Proposal
+from coterie.rounds.selection import NOBODY, Selection
 from coterie.world import Intent, View
 from coterie.world.state.values import freeze, scalar
 
@@ -38,6 +40,7 @@ class Turn:
         "name",
         "over",
         "place",
+        "roster",
         "round",
         "view",
         "visit",
@@ -71,6 +74,8 @@ class Turn:
         """The number of earlier visits of the agent to this stage in this round."""
         self.place = place
         """The position of the stage in the graph."""
+        self.roster = NOBODY
+        """The agents of the round. Set by the engine."""
         self._stage = stage
         self._seed = seed
         self._random: Random | None = None
@@ -103,6 +108,38 @@ class Turn:
         if self._random is None:
             self._random = stream(self._seed, "turn", self.name, self.round, self.stage, self.visit)
         return self._random
+
+    @property
+    def everyone(self) -> Selection:
+        """All agents of the round, this one included, as a selection over the view; its draws use the stream of the turn."""
+        return Selection(self.roster.names, self.view, self.roster.types, lambda: self.random)
+
+    def bear(self, kind: str = "agent", values: Mapping[str, Any] | None = None, *, name: str | None = None) -> str:
+        """Intend that an agent of a kind is born, with keys of its own, and return its name: by default a new one, ``kind-…``.
+
+        It takes part from the next round on. The intent is refused if one of the keys exists. Raises the errors of `intend`.
+        """
+        made = name if name is not None else self.newborn(kind)
+        if not Address.is_name(made) or "/" in made:
+            raise InvalidIntent(f"the birth of {made!r}", "give a name that is text without '#' and '/'")
+        self.intend("born", name=made, values=dict(values or {}))
+        return made
+
+    def newborn(self, kind: str = "agent") -> str:
+        """Return a name for an agent that is born: the kind, the round, and a text that no other birth gets."""
+        path = f"{self.name}/{self.stage}/{self.visit}/{self._left + len(self._intents)}"
+        return f"{kind}-{self.round}-{hashlib.blake2b(path.encode(), digest_size=6).hexdigest()}"
+
+    def die(self, name: str | None = None, *, keys: Iterable[str] = ()) -> None:
+        """Intend that this agent, or another one, dies, with the `keys` of the world that end with it.
+
+        Once the intent is granted, at the next commit, it does no further stage. Raises `InvalidIntent` for a second death of the
+        same agent in one turn, and the errors of `intend`.
+        """
+        who = self.name if name is None else name
+        if any(each.action == "die" and each.arguments["name"] == who for each in self._intents):
+            raise InvalidIntent(f"the death of {who} in {self.stage} of round {self.round}", "it dies already in this turn")
+        self.intend("die", name=who, keys=list(keys))
 
     def intend(self, action: str, *, priority: int = 0, **arguments: Any) -> None:
         """Submit an intent: an action with arguments in plain data. The resolver decides on it at the next commit.

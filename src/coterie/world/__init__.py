@@ -5,7 +5,7 @@ cut or refused, as an event. The log is on `coterie.storage` and is written befo
 controller watch health and resources. The room does not depend on agents and can be used alone.
 """
 
-from coterie.world import resolvers
+from coterie.world import resolvers, spaces
 from coterie.world.committing import Invariant
 from coterie.world.exposition import WorldCollector
 from coterie.world.intent import ExternalEvent, Intent
@@ -40,5 +40,6 @@ __all__ = [
     "differences",
     "patched",
     "resolvers",
+    "spaces",
     "thaw",
 ]

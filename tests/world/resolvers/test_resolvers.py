@@ -89,4 +89,4 @@ def test_actions_of_ones_own_are_known_by_name() -> None:
     )
     assert found == {"ada": "granted", "ben": "refused", "cleo": "refused"}
     assert world.view()["wall"] == "red"
-    assert "there are add, move, paint, remove, set, take" in world.history()[-1].reason
+    assert "there are add, born, die, move, paint, remove, set, take" in world.history()[-1].reason

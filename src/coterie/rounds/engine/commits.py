@@ -14,6 +14,7 @@ from coterie.errors import UpdateRefused
 from coterie.rounds.collecting import DataCollector
 from coterie.rounds.engine.deadlines import UserCodeWatch
 from coterie.rounds.engine.failures import MechanismsFailed, ResolverFailures
+from coterie.rounds.engine.lives import note_lives
 from coterie.rounds.engine.settling import RoundSettler
 from coterie.rounds.engine.tokens import OpenRound
 from coterie.rounds.plan import Plan
@@ -167,6 +168,7 @@ class CommitMaker:
         if batch:
             self.failures.succeeded()
         opened.events.extend(self._made(made))
+        note_lives(opened, made)
         opened.commits_made.append((before, made))
 
     def settle(self, opened: OpenRound) -> str:

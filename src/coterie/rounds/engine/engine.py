@@ -12,6 +12,7 @@ from coterie.rounds.engine.commits import CommitMaker, in_order, refused_notes, 
 from coterie.rounds.engine.deadlines import Deadlines
 from coterie.rounds.engine.executors import ExecutorPool, Inbox, Report, take
 from coterie.rounds.engine.failures import ResolverFailures, StageFailures, cause_of_kind
+from coterie.rounds.engine.lives import Lives, join
 from coterie.rounds.engine.timeline import Timeline
 from coterie.rounds.engine.tokens import OpenRound, Status, Token, TokenTable
 from coterie.rounds.gathering import Gathering
@@ -19,7 +20,7 @@ from coterie.rounds.graph import END
 from coterie.rounds.participant import Participant
 from coterie.rounds.plan import Change, Mode, OnError, Plan
 from coterie.rounds.proposals import Verdict, problem_of
-from coterie.rounds.recorded import FORFEITED, JOINED, LEFT, RecordedDecisions, RecordedStep
+from coterie.rounds.recorded import FORFEITED, LEFT, RecordedDecisions, RecordedStep
 from coterie.rounds.turn import Turn, for_each, inputs_of, outputs_of, own
 from coterie.world import Event, ExternalEvent
 
@@ -41,6 +42,7 @@ class RoundEngine:
         known: dict[int, bool] = {}
         copies = zip(plan.agents, detach_all(plan.agents.values(), known), strict=True)
         self.participants = {name: Participant(name, agent, known) for name, agent in copies}
+        self.lives = Lives(plan, self.participants, known)
         self.failures = StageFailures()
         self.settling = CommitMaker(plan, ResolverFailures(plan, self.failures))
         self._open_threads()
@@ -93,29 +95,22 @@ class RoundEngine:
             self.settling.see_outside(number, None if self.replaying is None else self.replaying.marks.get(number, 0))
         change = self._membership(number)
         joining, self.first_members = [*self.first_members, *change.join], []
-        notes = []
-        for name in sorted(set(joining)):
-            token = self.table.tokens.get(name)
-            if token is None or token.status is Status.GONE:
-                self.executors.participant(name)
-                hosts = token.hosts + 1 if token is not None else 0
-                self.table.add(Token(name, number - 1, since=self._now(), hosts=hosts))
-                notes.append(ExternalEvent(JOINED, name, round=number))
-            elif token.last >= 0:
-                # It has not yet left its last round.
-                token.back = number
-                notes.append(ExternalEvent(JOINED, name, round=number))
+        for name in joining:
+            self.executors.participant(name)
+        notes = join(self.table, joining, number, self._now())
         for name in sorted(set(change.leave)):
             token = self.table.tokens.get(name)
             if token is not None and token.status is not Status.GONE and token.last < 0:
                 token.last = number - 1
                 self._go(token)
                 notes.append(ExternalEvent(LEFT, name, round=number))
+        self.lives.forget(self.table, change.leave)
         first = self.world.sequence + 1
         if notes:
             self.settling.note(notes, number)
         self.settling.expire(number)
-        opened = self.open[number] = OpenRound(number, self.world.view(), first)
+        roster = self.lives.roster(self.table, changed=bool(notes))
+        opened = self.open[number] = OpenRound(number, self.world.view(), first, roster=roster)
         return opened
 
     def enter(self, token: Token, opened: OpenRound) -> None:
@@ -125,11 +120,16 @@ class RoundEngine:
         opened.inside.add(token.name)
 
     def start(self, token: Token, view: Any) -> None:
-        """Start the stage of a token."""
+        """Start the stage of a token, or let it leave the round if its agent has died."""
+        opened = self.open[token.round]
+        if token.name in opened.dead:
+            self._leave(token, token.latest)
+            return
         stage = self.graph.stage(token.stage)
         visit = token.visits.get(token.stage, 0)
         place = self.graph.places[token.stage]
         turn = Turn(token.name, token.round, stage, place, view, inputs_of(token.inputs), self.plan.seed, visit, token.intended)
+        turn.roster = opened.roster
         token.visits = {**token.visits, token.stage: visit + 1}
         self.table.move(token, Status.RUNNING, token.round)
         token.turn, token.sequence = turn, view.sequence
@@ -186,6 +186,7 @@ class RoundEngine:
         self.errors += sum("error" in note.details for note in opened.notes if note.kind == FORFEITED)
         self.errors += self.settling.take_errors()
         self.happened = opened.events
+        self.lives.end_round(opened)
         del self.open[opened.number]
         self.settled = opened.number
 
@@ -381,9 +382,10 @@ class RoundEngine:
             return Change(tuple(joins), tuple(leaves))
         joins, self.joins = [*joins, *self.joins], []
         leaves, self.leaves = [*leaves, *self.leaves], []
+        births, deaths = self.lives.take()
         with self.watch.during(f"the membership of round {number}"):
             change = self.settling.failures.membership(number, self.executors.participant)
-        return Change((*joins, *change.join), (*leaves, *change.leave))
+        return Change((*joins, *births, *change.join), (*leaves, *deaths, *change.leave))
 
     def waited(self, tokens: Iterable[Token], number: int, stage: str) -> None:
         """Add waits of tokens until now, for the agent that came last."""

@@ -34,6 +34,9 @@ def make_checkpoint(engine: RoundEngine) -> Checkpoint:
         errors=engine.errors,
         proven=None if engine.failures.proven is None else sorted(engine.failures.proven),
         activation=plan.activation.value,
+        born=engine.lives.added(engine.table),
+        births=engine.lives.births,
+        deaths=engine.lives.deaths,
         rules=plan.rules,
     )
 
@@ -45,6 +48,9 @@ def restore_engine(engine: RoundEngine, checkpoint: Checkpoint, checkpoints: Che
     """
     _check(engine, checkpoint, where)
     plan = engine.plan
+    for name in checkpoint.born:
+        engine.lives.add(name)
+    engine.lives.births, engine.lives.deaths = list(checkpoint.births), list(checkpoint.deaths)
     for each in checkpoint.tokens:
         engine.table.add(_token_of(each, engine))
     engine.executors.prepare(engine.table.live)
@@ -95,7 +101,8 @@ def _check(engine: RoundEngine, checkpoint: Checkpoint, where: str) -> None:
     if checkpoint.rules and plan.rules and checkpoint.rules != plan.rules:
         problem = "its rules were changed after the run had begun; put the scenario back as it was, or begin a new run"
         raise CheckpointMissing(where, problem)
-    missing = sorted({token.name for token in checkpoint.tokens if token.status != Status.GONE} - set(plan.agents))
+    missing = sorted({token.name for token in checkpoint.tokens if token.status != Status.GONE})
+    missing = [name for name in missing if name not in plan.agents and name not in checkpoint.born]
     if missing:
         raise CheckpointMissing(where, f"the agents {', '.join(missing)} take part, and were not given")
     if set(checkpoint.extras) - set(plan.keep):
@@ -179,4 +186,5 @@ def _round_of(state: RoundState, engine: RoundEngine) -> OpenRound:
         set(state.inside),
         state.commits,
         state.gatherings,
+        roster=engine.lives.roster(engine.table, changed=False),
     )

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from coterie.rounds.proposals import Proposal, Verdict
+from coterie.rounds.selection import NOBODY, Roster
 from coterie.rounds.turn import Turn
 from coterie.runtime import AgentRef
 from coterie.world import Event, ExternalEvent, Intent, View
@@ -79,6 +80,11 @@ class OpenRound(msgspec.Struct, eq=False):
     gatherings: int = 0
     events: list[Event] = []
     """Its events so far."""
+    roster: Roster = NOBODY
+    born: list[str] = []
+    """The agents that were born in it, and take part from the next round on."""
+    dead: set[str] = set()
+    """The agents that died in it, and do no further stage."""
     order: list[tuple[str, str]] = []
     """The names and stages of the agents that are still to act one after another, the next one last."""
     passes: int = 0
@@ -140,6 +146,11 @@ class TokenTable:
         self.tokens[token.name] = token
         self._places = {}
         self._count(token, 1)
+
+    def forget(self, token: Token) -> None:
+        """Remove a token that takes no part any more."""
+        del self.tokens[token.name]
+        self._places = {}
 
     def arrive(self, token: Token, number: int, stage: str, now: float) -> None:
         """Let a token reach a stage of a round."""

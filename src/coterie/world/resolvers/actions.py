@@ -84,6 +84,21 @@ def _move(view: Mapping[str, Any], intent: Intent) -> Effects | str:  # noqa: AR
     return taken(source, target, amount)
 
 
+def _born(view: Mapping[str, Any], intent: Intent) -> Effects | str:
+    values = intent.arguments.get("values", {})
+    if not isinstance(intent.arguments.get("name"), str) or not isinstance(values, Mapping):
+        return "born needs a name, and values by key"
+    there = next((key for key in values if key in view), None)
+    return f"{there} is there already" if there is not None else Effects(sets=values)
+
+
+def _die(view: Mapping[str, Any], intent: Intent) -> Effects | str:
+    keys = intent.arguments.get("keys", ())
+    if not isinstance(intent.arguments.get("name"), str) or not isinstance(keys, tuple | list):
+        return "die needs a name, and the keys to remove"
+    return Effects(removes=tuple(key for key in keys if isinstance(key, str) and key in view))
+
+
 def taken(source: str, into: str | None, amount: float) -> Effects:
     """Return the effects of taking an amount out of one key and adding it to another, if given."""
     if into is None:
@@ -91,8 +106,16 @@ def taken(source: str, into: str | None, amount: float) -> Effects:
     return Effects(adds={source: -amount, into: amount}) if into != source else Effects(adds={source: 0})
 
 
-ACTIONS: Mapping[str, Action] = {"set": _set, "remove": _remove, "add": _add, "take": _take, "move": _move}
-"""By name."""
+ACTIONS: Mapping[str, Action] = {
+    "set": _set,
+    "remove": _remove,
+    "add": _add,
+    "take": _take,
+    "move": _move,
+    "born": _born,
+    "die": _die,
+}
+"""By name. `Turn.bear` and `Turn.die` intend the last two: a simulation lets the named agents join and leave."""
 
 FLOORED = frozenset(("take", "move"))
 """The actions that never make a key negative."""
