@@ -8,6 +8,6 @@ from coterie.world.spaces.grid import Grid, Neighbourhood
 from coterie.world.spaces.movement import Movement
 from coterie.world.spaces.network import Network
 from coterie.world.spaces.plane import Plane
-from coterie.world.spaces.space import Mover, Position, Space
+from coterie.world.spaces.space import IntentSender, Position, Space
 
-__all__ = ["Grid", "Movement", "Mover", "Neighbourhood", "Network", "Plane", "Position", "Space"]
+__all__ = ["Grid", "IntentSender", "Movement", "Neighbourhood", "Network", "Plane", "Position", "Space"]

@@ -16,7 +16,7 @@ Site: TypeAlias = Hashable
 _COLOURS = ("#1f6f8b", "#e07a5f", "#81b29a", "#f2cc8f", "#3d405b", "#b56576", "#6d597a", "#457b9d", "#a7c957", "#bc6c25")
 
 
-class Mover(Protocol):
+class IntentSender(Protocol):
     """An object through which an agent submits intents: the turn of a round."""
 
     @property
@@ -148,22 +148,22 @@ class Space(ABC):
 
     # The intents of an agent, in its turn.
 
-    def move(self, turn: Mover, position: Position, *, priority: int = 0) -> None:
+    def move(self, turn: IntentSender, position: Position, *, priority: int = 0) -> None:
         """Intend to move the turn's agent to a position. Raises `InvalidIntent` for a position outside."""
         turn.intend(f"{self.name}.move", priority=priority, to=self._inside(turn, turn.name, position))
 
-    def bear(self, turn: Mover, name: str, position: Position, values: Mapping[str, Any] | None = None) -> None:
+    def bear(self, turn: IntentSender, name: str, position: Position, values: Mapping[str, Any] | None = None) -> None:
         """Intend that an agent is born at a position, with keys of its own; it takes part from the next round on.
 
         If the position is full, or the name is taken, the intent is refused as a whole. Raises `InvalidIntent`.
         """
         turn.intend(f"{self.name}.born", name=name, to=self._inside(turn, name, position), values=dict(values or {}))
 
-    def remove(self, turn: Mover, name: str | None = None, keys: Iterable[str] = ()) -> None:
+    def remove(self, turn: IntentSender, name: str | None = None, keys: Iterable[str] = ()) -> None:
         """Intend that an agent, by default the turn's own, leaves the space and the simulation, with the `keys` of the world."""
         turn.intend(f"{self.name}.die", name=turn.name if name is None else name, keys=list(keys))
 
-    def _inside(self, turn: Mover, agent: str, position: Position) -> Position:
+    def _inside(self, turn: IntentSender, agent: str, position: Position) -> Position:
         try:
             return self.checked(position)
         except ValueError as error:
