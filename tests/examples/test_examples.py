@@ -49,6 +49,11 @@ PRINTED = {
         r"and then the fish went on and then the fish\ninterrupted after 1[0-4] words"
         r"|interrupted after 1[0-4] words\nand then the fish went on and then the fish"
     ),
+    "team": (
+        r"you: gulls\n  \(ask_researcher: look up\)\ndesk: Our researcher says: I have read that gulls eat fish\.\n"
+        r"you: my bill is wrong\n  \(billing speaks now: a bill\)\nbilling: I have refunded 5 coins\."
+    ),
+    "team_over_nodes": r"asked as an agent: gulls eat fish\ndesk: The researcher on the other node says: penguins eat fish",
     "trade": r"(?:(?:lockstep|sync-points|pipelines|tokens): 40 coins, the poorest has 0, refused: True\n?){4}",
     "two_processes": r"steps from 27 to 1: 111\nanswered by process child",
     "two_nodes": r"answered \d+, lost \d+, in all 100",

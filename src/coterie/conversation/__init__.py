@@ -10,6 +10,7 @@ from coterie.conversation.conversation import Conversation, Conversations
 from coterie.conversation.events import (
     AnyConversationEvent,
     Delivered,
+    HandedOver,
     OperationChanged,
     OperationProgressed,
     TextWritten,
@@ -22,7 +23,11 @@ from coterie.conversation.events import (
 from coterie.conversation.mcp.policy import McpToolPolicy
 from coterie.conversation.mcp.server import McpServer
 from coterie.conversation.operations.operation import CancelAnswer, Effect, Operation, OperationState, ResourceScope
+from coterie.conversation.roles import AssistantRole, Handoff, handoff
 from coterie.conversation.settings import ConversationSettings
+from coterie.conversation.team.agent import AssistantAgent, DurableAssistant
+from coterie.conversation.team.as_tool import as_tool
+from coterie.conversation.team.messages import AskAssistant, AssistantAnswer, StopAnswer
 from coterie.conversation.tools.context import ToolContext
 from coterie.conversation.tools.results import Finding
 from coterie.conversation.tools.schema import Secret
@@ -31,13 +36,20 @@ from coterie.conversation.tools.tool import Tool, tool
 
 __all__ = [
     "AnyConversationEvent",
+    "AskAssistant",
+    "AssistantAgent",
+    "AssistantAnswer",
+    "AssistantRole",
     "CancelAnswer",
     "Conversation",
     "ConversationSettings",
     "Conversations",
     "Delivered",
+    "DurableAssistant",
     "Effect",
     "Finding",
+    "HandedOver",
+    "Handoff",
     "McpServer",
     "McpToolPolicy",
     "Operation",
@@ -46,6 +58,7 @@ __all__ = [
     "OperationState",
     "ResourceScope",
     "Secret",
+    "StopAnswer",
     "TextWritten",
     "Tool",
     "ToolCalled",
@@ -55,5 +68,7 @@ __all__ = [
     "TurnBegan",
     "TurnEnded",
     "TurnOutcome",
+    "as_tool",
+    "handoff",
     "tool",
 ]

@@ -14,6 +14,7 @@ from coterie.conversation.events import AnyConversationEvent
 from coterie.conversation.host import ConversationHost
 from coterie.conversation.operations.machine import queue
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
+from coterie.conversation.roles import AssistantRole, ModelLimit, Team
 from coterie.conversation.sanitize import plain, plain_text
 from coterie.conversation.session.builtin_tools import number_of
 from coterie.conversation.session.messages import (
@@ -79,11 +80,14 @@ class Conversation:
         namespace: str | Iterable[str] = ("default",),
         user: str = "",
         provide: Iterable[Any] = (),
+        team: Iterable[AssistantRole] | None = None,
         settings: ConversationSettings | None = None,
         runtime: Runtime | None = None,
         clock: Clock | None = None,
     ) -> None:
-        host = ConversationHost(model, tools, store=store, provide=provide, settings=settings, runtime=runtime, clock=clock)
+        host = _SingleHost(
+            model, tools, store=store, provide=provide, team=team, settings=settings, runtime=runtime, clock=clock
+        )
         try:
             host.attach(namespace, lambda state, activator: self._bind(host, state, activator, owns_host=True), user=user)
         except BaseException:
@@ -315,7 +319,17 @@ def _check_text(text: object, what: str, max_length: int) -> None:
         raise InvalidText(f"{what} contains an unpaired surrogate at index {error.start}: {error.reason}") from error
 
 
-class Conversations(ConversationHost):
+class _SingleHost(ConversationHost):
+    """A host that makes conversations of this class."""
+
+    def open_with(self, team: Team, namespace: tuple[str, ...], user: str, limit: ModelLimit | None) -> object:
+        """Return a conversation with other assistants than those of the host."""
+        return self.attach(
+            namespace, lambda state, activator: Conversation.attach(self, state, activator), user=user, team=team, limit=limit
+        )
+
+
+class Conversations(_SingleHost):
     """Host conversations by namespace: one model, one set of tools, one store, thousands of users.
 
     ::
@@ -327,7 +341,8 @@ class Conversations(ConversationHost):
     is a path, a PostgreSQL URL, or an open database, which stays open after `close`; without a store, conversations are
     lost at `close`. Tools get the objects of `provide` by ``context.use(kind)``. `clock` is for the host's own runtime; a
     given `runtime` has its own. An idle conversation is passivated after `settings.idle_timeout` and activated by the next
-    call. Safe from any thread. Raises `InvalidSetting`, `DefinitionError` for two tools with one name, and the errors of
+    call. `team` are several assistants that hand the conversation over to one another (`AssistantRole`), each of which has
+    `tools` beside its own. Safe from any thread. Raises `InvalidSetting`, `DefinitionError` for two tools with one name, and the errors of
     opening the database.
     """
 

@@ -11,6 +11,7 @@ from coterie.conversation.events import (
     AnyConversationEvent,
     ConversationEvent,
     Delivered,
+    HandedOver,
     Lane,
     OperationChanged,
     ToolCalled,
@@ -77,6 +78,17 @@ class TurnEndedEntry(msgspec.Struct, frozen=True, kw_only=True, tag="answered"):
     whole: str
     """The whole answer."""
     problem: str = ""
+    speaker: str = ""
+    """The name of the assistant that spoke last, in a team."""
+
+
+class HandoffEntry(msgspec.Struct, frozen=True, kw_only=True, tag="handed over"):
+    """Another assistant of the team speaks from here on."""
+
+    turn: int
+    source: str
+    target: str
+    reason: str = ""
 
 
 class OperationEndedEntry(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
@@ -98,6 +110,7 @@ ConversationEntry: TypeAlias = (
     | ToolCallsEntry
     | ToolResultEntry
     | ConsentRequestedEntry
+    | HandoffEntry
     | TurnEndedEntry
     | OperationEndedEntry
     | DeliveredEntry
@@ -125,12 +138,7 @@ def identify(sequence: int, part: int = 0) -> int:
 def events_of(sequence: int, at: float, entry: ConversationEntry) -> list[AnyConversationEvent | TextCompleted]:
     """Return the events of a log entry, in the order of their ids."""
     where: dict[str, Any] = {"id": identify(sequence), "at": at}
-    found: list[AnyConversationEvent | TextCompleted] = []
-    if isinstance(entry, ToolCallsEntry | TurnEndedEntry):
-        found.append(TextCompleted(id=identify(sequence) - 1, at=at, turn=entry.turn, text=entry.text))
-    elif isinstance(entry, DeliveredEntry) and entry.merged:
-        turn = max((each.turn for each in entry.operations), default=0)
-        found.append(TextCompleted(id=identify(sequence) - 1, at=at, turn=turn, text=entry.text, delivery=True))
+    found: list[AnyConversationEvent | TextCompleted] = _texts_of(sequence, at, entry)
     match entry:
         case UserMessageEntry():
             found.append(TurnBegan(**where, turn=entry.turn, text=entry.text))
@@ -145,10 +153,22 @@ def events_of(sequence: int, at: float, entry: ConversationEntry) -> list[AnyCon
             facts = {name: getattr(entry, name) for name in entry.__struct_fields__}
             found.append(ToolReturned(**where, **facts))
         case TurnEndedEntry():
-            facts = {name: getattr(entry, name) for name in ("turn", "lane", "outcome", "problem")}
+            facts = {name: getattr(entry, name) for name in ("turn", "lane", "outcome", "problem", "speaker")}
             found.append(TurnEnded(**where, **facts, text=entry.whole))
+        case HandoffEntry():
+            found.append(HandedOver(**where, **{name: getattr(entry, name) for name in entry.__struct_fields__}))
         case OperationEndedEntry() | ConsentRequestedEntry() if entry.operation is not None:
             found.append(OperationChanged(**where, operation=entry.operation))
         case DeliveredEntry():
             found.append(Delivered(**where, operations=entry.operations, text=entry.text, merged=entry.merged))
     return found
+
+
+def _texts_of(sequence: int, at: float, entry: ConversationEntry) -> list[AnyConversationEvent | TextCompleted]:
+    """Return the event that completes the text of a log entry, if it has one."""
+    if isinstance(entry, ToolCallsEntry | TurnEndedEntry):
+        return [TextCompleted(id=identify(sequence) - 1, at=at, turn=entry.turn, text=entry.text)]
+    if isinstance(entry, DeliveredEntry) and entry.merged:
+        turn = max((each.turn for each in entry.operations), default=0)
+        return [TextCompleted(id=identify(sequence) - 1, at=at, turn=turn, text=entry.text, delivery=True)]
+    return []

@@ -101,6 +101,16 @@ class OperationProgressed(ConversationEvent, frozen=True, kw_only=True, tag="ope
     line: str
 
 
+class HandedOver(ConversationEvent, frozen=True, kw_only=True, tag="handed_over"):
+    """An assistant of a team has handed the conversation over to another, which speaks from now on."""
+
+    turn: int
+    source: str
+    """The name of the assistant that spoke until now."""
+    target: str
+    reason: str = ""
+
+
 class TurnEnded(ConversationEvent, frozen=True, kw_only=True, tag="turn_ended"):
     """A turn ended."""
 
@@ -111,6 +121,8 @@ class TurnEnded(ConversationEvent, frozen=True, kw_only=True, tag="turn_ended"):
     """The whole answer."""
     problem: str = ""
     """The reason of a poor answer, for operators."""
+    speaker: str = ""
+    """The name of the assistant that spoke last, in a team."""
 
 
 class Delivered(ConversationEvent, frozen=True, kw_only=True, tag="delivered"):
@@ -123,6 +135,14 @@ class Delivered(ConversationEvent, frozen=True, kw_only=True, tag="delivered"):
 
 
 AnyConversationEvent: TypeAlias = (
-    TurnBegan | TextWritten | ToolCalled | ToolReturned | OperationChanged | OperationProgressed | TurnEnded | Delivered
+    TurnBegan
+    | TextWritten
+    | ToolCalled
+    | ToolReturned
+    | OperationChanged
+    | OperationProgressed
+    | HandedOver
+    | TurnEnded
+    | Delivered
 )
 """Any event of a conversation. Events of log entries keep their ids after a restart."""

@@ -21,6 +21,7 @@ from coterie.conversation.endings import EndingConversation, end_all, end_all_bl
 from coterie.conversation.host_end import HostEnd
 from coterie.conversation.journal import Journal, key_of, namespace_of, parts_of
 from coterie.conversation.operations.operation import OperationState
+from coterie.conversation.roles import AssistantDesk, AssistantRole, ModelLimit, Team
 from coterie.conversation.sanitize import check_reply, text_of_piece
 from coterie.conversation.session.monitor import AwaitMonitored, MonitoredSessions, MonitorSession, SessionMonitor
 from coterie.conversation.session.session import Session
@@ -66,6 +67,7 @@ class ConversationHost:
         *,
         store: Database | str | os.PathLike[str] | None = None,
         provide: Iterable[Any] = (),
+        team: Iterable[AssistantRole] | None = None,
         settings: ConversationSettings | None = None,
         runtime: Runtime | None = None,
         clock: Clock | None = None,
@@ -76,6 +78,7 @@ class ConversationHost:
         check_instance("runtime", runtime, (Runtime, type(None)), "a Runtime, or None")
         when = clock_or_system("clock", clock)
         tools = list(tools)
+        assistants = Team(team) if team is not None else None
         with contextlib.ExitStack() as undo:
             self._folder = Path(tempfile.mkdtemp(prefix="coterie-conversations-")) if store is None else None
             if self._folder is not None:
@@ -98,8 +101,9 @@ class ConversationHost:
                 tools,
                 journal,
                 settings if settings is not None else ConversationSettings(),
-                provide,
+                (*provide, AssistantDesk(_desk(weakref.ref(self)))),
                 self._runtime.clock,
+                assistants,
             )
             self._monitored = MonitoredSessions()
             self._monitor = self._runtime.spawn(SessionMonitor, self._monitored)
@@ -122,9 +126,17 @@ class ConversationHost:
         weakref.finalize(self, self._end.dropped).atexit = False
 
     def attach(
-        self, namespace: str | Iterable[str], make: Callable[[ConversationState, Activator], H], *, user: str = ""
+        self,
+        namespace: str | Iterable[str],
+        make: Callable[[ConversationState, Activator], H],
+        *,
+        user: str = "",
+        team: Team | None = None,
+        limit: ModelLimit | None = None,
     ) -> ConversationHandle:
         """Return the open handle of a namespace, or else the one that `make` returns, with its agent started.
+
+        `team` are its assistants instead of those of the host, and `limit` bounds their models.
 
         Raises `InvalidNamespace` and `ConversationClosed`.
         """
@@ -149,7 +161,7 @@ class ConversationHost:
             opening.wait()
         # One at a time for each namespace, because opening takes the conversation over from its previous owner.
         try:
-            state = ConversationState(self._host, parts, user)
+            state = ConversationState(self._host, parts, user, team=team, limit=limit)
             known: Callable[[], ConversationHandle | None]
             # The agents of conversations do not keep a host alive that no other code refers to.
             host = weakref.ref(self)
@@ -165,6 +177,10 @@ class ConversationHost:
                 del self._opening[key]
             opened.set()
         return chat
+
+    def open_with(self, team: Team, namespace: tuple[str, ...], user: str, limit: ModelLimit | None) -> object:
+        """Return a conversation with other assistants than those of the host."""
+        raise NotImplementedError
 
     def begin(self, state: ConversationState, known: Callable[[], ConversationHandle | None]) -> AgentRef:
         """Start the agent of a conversation."""
@@ -305,6 +321,20 @@ class ConversationHost:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _desk(
+    known: Callable[[], ConversationHost | None],
+) -> Callable[[AssistantRole, tuple[str, ...], str, ModelLimit | None], object]:
+    """Return the function that opens a conversation with one assistant of a host, which it does not keep alive."""
+
+    def open_one(role: AssistantRole, namespace: tuple[str, ...], user: str, limit: ModelLimit | None) -> object:
+        host = known()
+        if host is None:
+            raise ConversationClosed("/".join(namespace))
+        return host.open_with(Team([role]), namespace, user, limit)
+
+    return open_one
 
 
 def _begin(host: ConversationHost | None, state: ConversationState, known: Callable[[], ConversationHandle | None]) -> AgentRef:

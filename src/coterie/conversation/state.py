@@ -12,6 +12,7 @@ from coterie.conversation.operations.arbiter import ResourceArbiter
 from coterie.conversation.operations.durations import DurationEstimates
 from coterie.conversation.operations.leases import LeaseTable
 from coterie.conversation.operations.operation import Operation
+from coterie.conversation.roles import AssistantRole, ModelLimit, Team, all_tools
 from coterie.conversation.sanitize import plain_text
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.telemetry import ConversationCounters
@@ -37,6 +38,7 @@ class ConversationServices:
         settings: ConversationSettings,
         provide: Iterable[Any],
         clock: Clock,
+        team: Team | None = None,
     ) -> None:
         self.model = model
         self.journal = journal
@@ -48,7 +50,14 @@ class ConversationServices:
         # Only one process at a time has a file of SQLite open, so what its hosts share is in memory.
         self.leases = LeaseTable(journal.database) if journal.database.dialect is Dialect.POSTGRES else None
         self._provided = tuple(provide)
-        self._tools = ToolTable(tools, lambda name: self.durations.learn(name, journal.ledger.times(name)))
+        self.team = team
+        """The assistants of its conversations, or None if there is only one, which needs no name."""
+        self._shared = tuple(tools)
+        self._tables: dict[AssistantRole | None, ToolTable] = {}
+        self._tools = ToolTable(
+            all_tools(self._shared, team.roles.values() if team is not None else ()),
+            lambda name: self.durations.learn(name, journal.ledger.times(name)),
+        )
 
     def __deepcopy__(self, memo: object) -> ConversationServices:
         return self
@@ -57,6 +66,15 @@ class ConversationServices:
     def tools(self) -> Mapping[str, Tool]:
         """All tools by name. Those of other programs can change from one moment to the next."""
         return self._tools.current
+
+    def tools_of(self, role: AssistantRole | None) -> Mapping[str, Tool]:
+        """Return the tools of an assistant by name, those of the host included, or only these without an assistant."""
+        table = self._tables.get(role)
+        if table is None:
+            # Two threads may make the same table; either is right.
+            own = role.tools if role is not None else ()
+            table = self._tables[role] = ToolTable(dict.fromkeys((*self._shared, *own)), _ignore)
+        return table.current
 
     def use(self, kind: type[T]) -> T:
         """Return the provided object of a type. Raises `ServiceMissing`."""
@@ -72,8 +90,20 @@ class ConversationState:
     Safe from any thread: `values` and `live` are replaced, never mutated; `_lock` guards the replacement of notes.
     """
 
-    def __init__(self, host: ConversationServices, namespace: tuple[str, ...], user: str) -> None:
+    def __init__(
+        self,
+        host: ConversationServices,
+        namespace: tuple[str, ...],
+        user: str,
+        *,
+        team: Team | None = None,
+        limit: ModelLimit | None = None,
+    ) -> None:
         self.host = host
+        self.team = team if team is not None else host.team
+        """Its assistants, or None if there is only one, which needs no name."""
+        self._limit = limit
+        self._models: dict[str, Model] = {}
         self.namespace = namespace
         self.user = user
         self.key = key_of(namespace)
@@ -90,6 +120,14 @@ class ConversationState:
 
     def __deepcopy__(self, memo: object) -> ConversationState:
         return self
+
+    def model_of(self, role: AssistantRole | None) -> Model:
+        """Return the model of an assistant, within the limits of the conversation."""
+        own = role.model if role is not None and role.model is not None else self.host.model
+        if self._limit is None:
+            return own
+        name = role.name if role is not None else ""
+        return self._models.setdefault(name, self._limit(own))
 
     @property
     def values(self) -> Mapping[str, Any]:
@@ -124,3 +162,7 @@ class ConversationState:
 
 def _never() -> bool:
     return False
+
+
+def _ignore(_name: str) -> None:
+    """Learn nothing: the table of all tools does."""

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from coterie.cli.chat.words import YOU, wrapped
+from coterie.cli.chat.words import YOU, note, wrapped
 from coterie.conversation import (
     AnyConversationEvent,
     Conversation,
     Delivered,
+    HandedOver,
     Operation,
     OperationChanged,
     OperationProgressed,
@@ -69,9 +70,12 @@ class Screen(ABC):
                 self.writing += event.text
             case TurnEnded():
                 self.writing = ""
-                self.line(wrapped(self.name, event.text, self.width), style="class:answer")
+                self.line(wrapped(event.speaker or self.name, event.text, self.width), style="class:answer")
                 if event.problem:
                     self.line(f"  ({event.problem})", style="class:problem")
+            case HandedOver():
+                why = f": {event.reason}" if event.reason else ""
+                self.line(note(f"{event.target} speaks now{why}", self.width), style="class:note")
             case Delivered():
                 self.writing = ""
                 self.line(wrapped(self.name, event.text, self.width), style="class:result")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from coterie.conversation.entries import HandoffEntry
 from coterie.conversation.events import Lane
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.descriptions import outcome_line, status_line
@@ -109,6 +110,10 @@ class BuiltinCommands:
 
     async def execute(self, call: ToolCall, *, turn: int, lane: Lane) -> ImmediateResult:
         """Execute a call, and return the reply for the model."""
+        target = self._session_log.handoffs.get(call.name)
+        if call.name not in BUILTIN_TOOLS:
+            reason = call.arguments.get("reason", "")
+            return await self._hand_over(target, reason if isinstance(reason, str) else "", turn)
         try:
             given, _ = BUILTIN_TOOLS[call.name].arguments.check(call.arguments)
         except ValueError as error:
@@ -137,6 +142,19 @@ class BuiltinCommands:
     def find(self, number: int) -> Operation | None:
         """Return any operation of this conversation, or None."""
         return self._session_log.operation(number)
+
+    async def _hand_over(self, target: str | None, reason: str, turn: int) -> ImmediateResult:
+        """Let another assistant speak. In one turn none speaks twice, so that assistants do not pass a question on forever."""
+        team, source = self._session_log.state.team, self._session_log.speaker
+        if team is None or target is None:
+            return ImmediateResult(f"not done: {source} speaks now already", failed=True)
+        spoken = {each.source for each in self._session_log.entries() if isinstance(each, HandoffEntry) and each.turn == turn}
+        if target in spoken:
+            return ImmediateResult(
+                f"{target} has handed this question over already: answer the user yourself, or say that you cannot", failed=True
+            )
+        await self._session_log.record(HandoffEntry(turn=turn, source=source, target=target, reason=reason))
+        return ImmediateResult(f"{target} speaks from now on. The user was told.{f' The reason: {reason}' if reason else ''}")
 
     async def _cancel(self, operation: Operation) -> ImmediateResult:
         if operation.number not in self._session_log.operations:

@@ -53,7 +53,7 @@ class Deliveries:
         settings = self._host.settings
         outcomes = "\n".join(f"- {outcome_line(each)}" for each in due)
         request = ModelRequest(
-            instructions=f"{settings.instructions}\n\n{settings.synthesis_instructions}\n\nThe outcomes:\n{outcomes}",
+            instructions=f"{self._session_log.instructions}\n\n{settings.synthesis_instructions}\n\nThe outcomes:\n{outcomes}",
             exchanges=project(
                 self._session_log.entries(),
                 turn=self._session_log.answered,

@@ -12,6 +12,7 @@ from coterie.conversation.entries import (
     ConsentRequestedEntry,
     ConversationEntry,
     DeliveredEntry,
+    HandoffEntry,
     OperationEndedEntry,
     ToolCallsEntry,
     ToolResultEntry,
@@ -54,7 +55,13 @@ def project(
             units["told", place] = [TextMessage("assistant", entry.text)]
         else:
             assert isinstance(
-                entry, UserMessageEntry | ToolResultEntry | ConsentRequestedEntry | OperationEndedEntry | DeliveredEntry
+                entry,
+                UserMessageEntry
+                | ToolResultEntry
+                | ConsentRequestedEntry
+                | HandoffEntry
+                | OperationEndedEntry
+                | DeliveredEntry,
             )
     if turn is not None and turn in questions:
         # Entries from the middle of the turn stand before it, so that the prompt ends with the question to answer.

@@ -15,6 +15,7 @@ from coterie.conversation.entries import (
     PARTS,
     ConsentRequestedEntry,
     ConversationEntry,
+    HandoffEntry,
     TextCompleted,
     TurnEndedEntry,
     UserMessageEntry,
@@ -24,9 +25,11 @@ from coterie.conversation.entries import (
 from coterie.conversation.events import AnyConversationEvent, OperationChanged
 from coterie.conversation.journal import LogRecord
 from coterie.conversation.operations.operation import Operation, OperationState
+from coterie.conversation.roles import AssistantRole
 from coterie.conversation.sanitize import storable
 from coterie.conversation.state import ConversationState
 from coterie.conversation.tools.redaction import SecretRedactor
+from coterie.conversation.tools.tool import Tool
 from coterie.storage import Pending
 
 _ENTRIES_A_TURN = 25
@@ -73,6 +76,9 @@ class SessionLog:
         """Characters of messages in a prompt at most, since the model's window did not hold more; None for no limit yet."""
         self.last_operation = opened.last_operation
         self.last_turn = opened.last_turn
+        self._role = state.team.first if state.team is not None else None
+        for entry in self.entries():
+            self._follow(entry)
         self.answered = max((each.turn for each in self.entries() if isinstance(each, TurnEndedEntry)), default=0)
         """The latest answered turn."""
         self._confirming: dict[str, tuple[int, int]] = {}
@@ -104,6 +110,43 @@ class SessionLog:
         answered = {each.turn for each in self.entries() if isinstance(each, TurnEndedEntry)}
         return [each for each in self.entries() if isinstance(each, UserMessageEntry) and each.turn not in answered]
 
+    @property
+    def role(self) -> AssistantRole | None:
+        """The assistant that speaks now; None if there is no team."""
+        return self._role
+
+    @property
+    def speaker(self) -> str:
+        """The name of the assistant that speaks now, or an empty text."""
+        return self._role.name if self._role is not None else ""
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """The tools of the assistant that speaks now, by name."""
+        return self.host.tools_of(self._role)
+
+    @property
+    def instructions(self) -> str:
+        """The instructions of the assistant that speaks now."""
+        team, role = self.state.team, self._role
+        if team is None or role is None:
+            return self.host.settings.instructions
+        parts = (role.instructions or self.host.settings.instructions, team.introduction(role))
+        return "\n\n".join(each for each in parts if each)
+
+    @property
+    def handoffs(self) -> Mapping[str, str]:
+        """The assistants to whom the one that speaks now may hand over, by the names of the handoffs."""
+        team = self.state.team
+        return team.handoffs_of(self._role) if team is not None and self._role is not None else {}
+
+    def _follow(self, entry: ConversationEntry) -> None:
+        """Note who speaks after an entry."""
+        team = self.state.team
+        if team is not None and isinstance(entry, HandoffEntry | TurnEndedEntry):
+            name = entry.target if isinstance(entry, HandoffEntry) else entry.speaker
+            self._role = team.role(name) if name else self._role
+
     def new_operation(self) -> int:
         """Return the number of the next operation."""
         self.last_operation += 1
@@ -127,6 +170,7 @@ class SessionLog:
             records.append(record)
             self.records.append(record)
             events += events_of(record.sequence, at, entry)
+            self._follow(entry)
             if isinstance(entry, TurnEndedEntry):
                 self.answered = max(self.answered, entry.turn)
             self._note_request(entry)

@@ -97,7 +97,7 @@ class Speaker:
         stream: Any = None
         length = 0
         try:
-            stream = self._host.model.stream(request)
+            stream = self._session_log.state.model_of(self._session_log.role).stream(request)
             async for piece in stream:
                 heard.restart()
                 if isinstance(piece, ModelReply):

@@ -141,9 +141,9 @@ class ToolCallPolicy:
         self, name: str, given: object, turn: int, call: str
     ) -> ImmediateResult | tuple[Tool, Operation, Mapping[str, Any]]:
         """Return the tool of a call, the draft of its operation, and its arguments; or an error for the model."""
-        tool = self._host.tools.get(name)
+        tool = self._session_log.tools.get(name)
         if tool is None or not tool.offered:
-            known = ", ".join(each.name for each in self._host.tools.values() if each.offered) or "none"
+            known = ", ".join(each.name for each in self._session_log.tools.values() if each.offered) or "none"
             return self._refused(name, f"there is no tool {name!r}; there are: {known}", mistaken=True)
         try:
             arguments, plain = tool.arguments.check(given)

@@ -18,7 +18,7 @@ from coterie.conversation.session.session_log import SessionLog
 from coterie.conversation.session.speaker import AnswerCut, ModelInterrupted, Speaker
 from coterie.conversation.session.tool_calls import ImmediateResult, PlannedOperation, ToolCallPolicy, lane_of, tools_for_lane
 from coterie.errors import ContextTooLong, ConversationError, ModelError, StorageError, describe
-from coterie.models import Finish, ModelReply, ModelRequest, ToolCall
+from coterie.models import Finish, ModelReply, ModelRequest, ToolCall, ToolDefinition
 
 SORRY = "I am sorry, I cannot answer that just now."
 _COMPLETE = (Finish.STOP, Finish.TOOLS)
@@ -121,7 +121,7 @@ class TurnRunner:
     def _request(self, turn: int, lane: Lane, step: int) -> ModelRequest:
         settings = self._host.settings
         operations = self._session_log.operations.values()
-        parts = [settings.instructions]
+        parts = [self._session_log.instructions]
         if lane is Lane.SECOND:
             lines = [status_line(each, self._scheduler.queue, self._session_log.now) for each in self._scheduler.unfinished]
             parts.append(settings.second_instructions)
@@ -129,19 +129,25 @@ class TurnRunner:
         awaiting = [each for each in operations if each.state is OperationState.AWAITING_APPROVAL]
         if awaiting:
             parts.append("Awaiting approval:\n" + "\n".join(f"- {awaiting_line(each)}" for each in awaiting))
-        tools = tools_for_lane(self._host.tools, lane)
+        known = self._session_log.tools
+        tools = tools_for_lane(known, lane)
         unknown = any(each.state is OperationState.UNKNOWN for each in operations)
         return ModelRequest(
             instructions="\n\n".join(part for part in parts if part),
             exchanges=project(self._session_log.entries(), turn=turn, limit=settings.history, budget=self._session_log.budget),
             tools=(
                 *(each.definition for each in tools),
-                *definitions(lane, [each.name for each in self._host.tools.values() if each.offered], unknown=unknown),
+                *definitions(lane, [each.name for each in known.values() if each.offered], unknown=unknown),
+                *self._handoffs(),
             ),
             temperature=settings.temperature,
             agent=self._session_log.state.name,
             step=f"turn {turn}/{lane}/{step}",
         )
+
+    def _handoffs(self) -> list[ToolDefinition]:
+        team, role = self._session_log.state.team, self._session_log.role
+        return team.definitions(role) if team is not None and role is not None else []
 
     # The calls.
 
@@ -150,8 +156,9 @@ class TurnRunner:
         replies: dict[str, ImmediateResult] = {}
         drafts: dict[str, PlannedOperation] = {}
         commands: list[ToolCall] = []
+        handoffs = self._session_log.handoffs
         for call in calls:
-            if call.name in BUILTIN_TOOLS:
+            if call.name in BUILTIN_TOOLS or call.name in handoffs:
                 commands.append(call)
                 continue
             found = await self._calls.decide(
@@ -261,5 +268,13 @@ class TurnRunner:
         await self._session_log.redact()
         whole = "\n\n".join([*texts, text] if text else texts)
         await self._session_log.record(
-            TurnEndedEntry(turn=turn, lane=lane, outcome=outcome, text=text, whole=whole, problem=problem)
+            TurnEndedEntry(
+                turn=turn,
+                lane=lane,
+                outcome=outcome,
+                text=text,
+                whole=whole,
+                problem=problem,
+                speaker=self._session_log.speaker,
+            )
         )

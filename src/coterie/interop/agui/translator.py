@@ -11,6 +11,7 @@ from ag_ui.core import (
     ActivityDeltaEvent,
     ActivitySnapshotEvent,
     BaseEvent,
+    CustomEvent,
     TextMessageContentEvent,
     TextMessageEndEvent,
     TextMessageStartEvent,
@@ -23,6 +24,7 @@ from ag_ui.core import (
 from coterie.conversation import (
     AnyConversationEvent,
     Delivered,
+    HandedOver,
     Operation,
     OperationChanged,
     OperationProgressed,
@@ -62,8 +64,9 @@ class EventTranslator:
                 return self._text(event)
             case ToolCalled() | ToolReturned():
                 return self._call(event)
-            case OperationChanged():
-                return [_at(self.snapshot(event.operation), event)]
+            case OperationChanged() | HandedOver():
+                made = self.snapshot(event.operation) if isinstance(event, OperationChanged) else _handoff(event)
+                return [_at(made, event)]
             case OperationProgressed():
                 return self._progress(event)
             case TurnEnded() | Delivered():
@@ -187,6 +190,12 @@ def content(operation: Operation) -> dict[str, Any]:
 
 def _name(number: int) -> str:
     return f"operation-{number}"
+
+
+def _handoff(event: HandedOver) -> BaseEvent:
+    """Return the event that another assistant speaks from now on; AG-UI has no form of its own for it."""
+    said = {"source": event.source, "target": event.target, "reason": event.reason}
+    return CustomEvent(name="HANDED_OVER", value=said)
 
 
 def _at(made: BaseEvent, event: AnyConversationEvent) -> BaseEvent:

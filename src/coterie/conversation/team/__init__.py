@@ -1,0 +1,1 @@
+"""Assistants as agents of the runtime, and as tools of one another."""
