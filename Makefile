@@ -8,8 +8,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: demo test stress lint bench docs lock clean
 
+# On a terminal a month takes a second, and the console stays as long as somebody looks on; elsewhere it ends by itself.
 demo: $(VENV)/.run-ready
-	$(BIN)/coterie run examples/commons/fishing.toml
+	@if [ -t 1 ]; then set -- --pace 1 --keep-open 60; fi; \
+	set -x; $(BIN)/coterie run examples/commons/fishing.toml --console --console-port 0 "$$@"
 
 # Two at a time, the tests of one file on one worker (WORKERS=0: one after the other). Those that count threads run alone.
 WORKERS ?= 2

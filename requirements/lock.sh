@@ -8,7 +8,7 @@ lock() {
         --no-emit-index-url --no-emit-find-links --upgrade "$@" --output-file "requirements/$output"
 }
 uv=$1
-lock run.lock pyproject.toml --group build --extra cli --extra report
+lock run.lock pyproject.toml --group build --extra cli --extra report --extra console
 lock dev.lock pyproject.toml --group build --group dev --group docs --extra cli --extra report --extra testing --extra postgres --extra redis --extra vectors --extra prometheus --extra models --extra network --extra serve \
     --extra a2a --extra cluster --extra console --extra index --extra mcp --extra otel --extra simulation
 lock bench.lock pyproject.toml --group bench --extra cli --extra report --extra models --extra network --extra cluster --extra index --extra postgres \

@@ -3,6 +3,7 @@
 import signal
 
 from tests.servers import (
+    chromium,
     postgres_process,
     postgres_server,
     postgres_url,
@@ -14,6 +15,7 @@ from tests.servers import (
 )
 
 __all__ = [
+    "chromium",
     "postgres_process",
     "postgres_server",
     "postgres_url",

@@ -234,7 +234,19 @@ class Postgres(Server):
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
-KINDS: dict[str, type[Server]] = {"redis_server": Redis, "postgres_server": Postgres}
+class Chromium:
+    """A browser without a window, which a driver steers."""
+
+    package, program = "chromium-driver", "chromedriver"
+
+    @classmethod
+    def find(cls) -> Path | None:
+        """Return where the driver is, if the browser is there too."""
+        found = shutil.which(cls.program) if shutil.which("chromium") else None
+        return Path(found) if found is not None else None
+
+
+KINDS: dict[str, type[Server | Chromium]] = {"redis_server": Redis, "postgres_server": Postgres, "chromium": Chromium}
 
 
 def free_port() -> int:
@@ -251,7 +263,7 @@ def wait_until(condition: Callable[[], bool], explain: Callable[[], str]) -> Non
         time.sleep(0.02)
 
 
-def install(kind: type[Server], say: Callable[[str], object]) -> None:
+def install(kind: type[Server | Chromium], say: Callable[[str], object]) -> None:
     """Install a server with apt, if it is missing and that is possible; say so first."""
     if kind.find() is not None or os.environ.get("COTERIE_NO_INSTALL") or os.geteuid() != 0 or not shutil.which("apt-get"):
         return
@@ -309,6 +321,21 @@ def redis_process() -> Iterator[Server]:
 def postgres_process() -> Iterator[Server]:
     """The PostgreSQL of the session, as the last test left it."""
     yield from serve(Postgres)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A browser that runs, for the whole session."""
+    if Chromium.find() is None:
+        missing = f"chromium {MISSING} (Debian: {Chromium.package})"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    from docs.tools.console_pictures import browser  # noqa: PLC0415 - it needs the extra `console`
+
+    with browser() as driver:
+        driver.set_page_load_timeout(30)
+        yield driver
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ ROOMS = [
     "conversation",
     "personas",
     "interop",
+    "console",
     "orchestrator",
     "testing",
 ]

@@ -64,6 +64,7 @@ def test_a_scenario_is_run_without_any_extra() -> None:
         ("from coterie.tables import DataTable; DataTable({'a': [1]}).to_arrow()", "simulation"),
         ("from coterie.tables import DataTable; DataTable({'a': [1]}).frame()", "simulation"),
         ("import coterie.interop", "serve"),
+        ("import coterie.console", "console"),
         ("import coterie.network", "network"),
     ],
 )

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from coterie.cli.chat.command import chat
+from coterie.cli.console import console
 from coterie.cli.dead_letters import dead_letters
 from coterie.cli.doctor import doctor
 from coterie.cli.many import compare_modes, sweep
@@ -57,6 +58,7 @@ def _common(
 application.command("run")(run)
 application.command("chat")(chat)
 application.command("serve")(serve)
+application.command("console")(console)
 application.command("doctor")(doctor)
 application.command("resume")(resume_run)
 application.command("replay")(replay_run)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from coterie.errors import BudgetExhausted
+from coterie.errors.orchestrator import RunStopped
 from coterie.orchestrator.folder import RunFolder
 
 
@@ -38,3 +39,6 @@ def going_on(folder: RunFolder) -> Iterator[None]:
                 soft_wrap=True,
             )
             raise
+        except RunStopped as stopped:
+            Console(stderr=True, highlight=False).print(escape(str(stopped)), soft_wrap=True)
+            raise typer.Exit(130) from None

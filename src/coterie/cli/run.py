@@ -10,11 +10,14 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from coterie.cli.console import PORT, KeepOpen, Port, ReadOnly, Wanted, keep_open_of, shown
 from coterie.cli.display import Display, end_with, show_summary
 from coterie.cli.interrupting import going_on
+from coterie.errors import InvalidSetting
 from coterie.orchestrator import Scenario, run_scenario, write_report
 from coterie.orchestrator.folder import RunFolder
 from coterie.orchestrator.report import require_report
+from coterie.orchestrator.running import OnLive
 from coterie.orchestrator.scenario import parse_scenario, read_scenario
 
 MaxRequests = Annotated[
@@ -70,8 +73,15 @@ def run(
     ] = None,
     max_requests: MaxRequests = None,
     max_dollars: MaxDollars = None,
+    console: Wanted = False,
+    console_port: Port = PORT,
+    read_only: ReadOnly = False,
+    keep_open: KeepOpen = None,
+    paused: Annotated[bool, typer.Option("--paused", help="Wait for the console before the first step.")] = False,
 ) -> None:
     """Run a scenario, show its progress, and leave a folder with its record."""
+    if paused and not console:
+        raise InvalidSetting("--paused", "", "the option --console, from which the run goes on")
     if report:
         require_report("a report, which --no-report leaves out,")
     text = read_scenario(scenario)
@@ -82,15 +92,36 @@ def run(
     changed = parsed.changed({key: value.value if isinstance(value, StrEnum) else value for key, value in given.items()})
     changed.kind.check(changed.parameters, changed.folder)
     with RunFolder.create(out, changed.parameters.name, text) as folder:
-        run_in(folder, changed, resume=False, pace=pace, quiet=quiet, report=report)
+        page, keep = f"/runs/{folder.path.resolve().name}", keep_open_of(keep_open)
+        with shown(console, [out], page, port=console_port, read_only=read_only, keep_open=keep) as show:
+            run_in(
+                folder,
+                changed,
+                resume=False,
+                pace=pace,
+                quiet=quiet,
+                report=report,
+                paused=paused,
+                on_live=lambda part: show(part, folder.path.resolve().name),
+            )
 
 
-def run_in(folder: RunFolder, scenario: Scenario, *, resume: bool, pace: float = 0.0, quiet: bool, report: bool) -> None:
+def run_in(
+    folder: RunFolder,
+    scenario: Scenario,
+    *,
+    resume: bool,
+    pace: float = 0.0,
+    quiet: bool,
+    report: bool,
+    paused: bool = False,
+    on_live: OnLive = lambda _: None,
+) -> None:
     """Run or resume a scenario in its folder, and show its end. Ends the process with status 1 for an unexpected outcome."""
     console = Console(highlight=False)
     with going_on(folder):
         with Display(console, scenario, pace=pace, quiet=quiet) as display:
-            record = run_scenario(scenario, folder, display.step, resume=resume)
+            record = run_scenario(scenario, folder, display.step, resume=resume, paused=paused, on_live=on_live)
         summary = scenario.kind.summarise(scenario.parameters, record)
         show_summary(console, summary)
         console.print(f"digest {record.digest}", soft_wrap=True)

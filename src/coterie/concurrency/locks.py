@@ -22,6 +22,8 @@ _TRIES = 16
 class Rank(enum.IntEnum):
     """The order of locks, outer before inner. Each line names what the lock guards."""
 
+    CONSOLE = 2
+    """The world of one run, while a page of the console reads it."""
     STARTING = 3
     """The environment of this process, while a worker process starts and inherits it."""
     DATABASE = 4

@@ -31,6 +31,8 @@ their room, such as `coterie.errors.storage`.
     ├── ScenarioError (ValueError)        a scenario file is invalid
     ├── RunFolderFailed                   the folder of a run cannot be written
     ├── RunUnknown (LookupError)          a folder does not belong to a run
+    ├── RunStopped                        a command stopped a run
+    ├── CommandRefused                    a run cannot follow a command
     ├── ServerFailed                      an address cannot be served on
     ├── StorageError                      a database operation failed
     │   ├── WrongUrl (ValueError)         a text does not name a database

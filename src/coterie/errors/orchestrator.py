@@ -31,6 +31,20 @@ class RunUnknown(CoterieError, LookupError):
         super().__init__(f"{path}: {problem}; give the folder of a `coterie run`")
 
 
+class RunStopped(CoterieError):
+    """A run was stopped by a command. Its settled steps are kept."""
+
+    def __init__(self, path: Path | str) -> None:
+        super().__init__(f"{path}: the run was stopped; go on with: coterie resume {path}")
+
+
+class CommandRefused(CoterieError):
+    """A run cannot follow a command."""
+
+    def __init__(self, path: Path | str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+
+
 class ServerFailed(CoterieError):
     """An address cannot be served on. The cause is the reason."""
 

@@ -14,10 +14,10 @@ except ImportError as error:
 
     raise ExtraMissing("serving conversations", "serve") from error
 
-from coterie.interop.access import AccessToken
 from coterie.interop.application import create_application
 from coterie.interop.options import ServingOptions
 from coterie.interop.server import serve
+from coterie.kernel.access import AccessToken
 
 __all__ = ["AccessToken", "ServingOptions", "create_application", "serve"]
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
 from collections.abc import Mapping
 
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from coterie.errors import InvalidSetting
 from coterie.interop.responses import HTTPProblem
+from coterie.kernel.access import AccessToken
 
-SHORTEST = 16
-"""Minimum characters of a token that the user sets."""
 OPEN = ("/health",)
 """Paths that need no token."""
 
@@ -50,41 +45,6 @@ def acting_person(request: HTTPConnection, user: str, headers: tuple[str, ...]) 
     if given and given != user and request.scope.get(_USER):
         raise HTTPProblem(403, "this token belongs to another person than the header names")
     return given or user
-
-
-class AccessToken:
-    """The secret of requests, sent as ``Authorization: Bearer …``. `repr` and logs never show it.
-
-    Digests are compared in constant time. Raises `InvalidSetting` for a secret that is too short.
-    """
-
-    __slots__ = ("_digest", "_text", "generated")
-
-    def __init__(self, text: str, *, generated: bool = False) -> None:
-        if len(text) < SHORTEST or not text.isprintable() or " " in text:
-            need = f"at least {SHORTEST} printable characters without spaces, such as the output of `openssl rand -hex 24`"
-            raise InvalidSetting("token", "***", need)
-        self._text = text
-        self._digest = hashlib.sha256(text.encode()).digest()
-        self.generated = generated
-        """True if this process generated it."""
-
-    def __repr__(self) -> str:
-        return "<Token ***>"
-
-    @classmethod
-    def of(cls, environment: Mapping[str, str], name: str = "COTERIE_TOKEN") -> AccessToken:
-        """Return the token from an environment variable, or a new one. Raises `InvalidSetting` for a weak token."""
-        given = environment.get(name, "")
-        return cls(given) if given else cls(secrets.token_urlsafe(24), generated=True)
-
-    def reveal(self) -> str:
-        """Return the secret itself, to show it once to the operator."""
-        return self._text
-
-    def matches(self, given: str) -> bool:
-        """Return whether `given` is the token."""
-        return hmac.compare_digest(self._digest, hashlib.sha256(given.encode()).digest())
 
 
 class TokenAuthMiddleware:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from coterie.conversation import Conversations
 from coterie.conversation.telemetry import exposition
 from coterie.errors import CoterieError, ExtraMissing
-from coterie.interop.access import AccessToken, TokenAuthMiddleware
+from coterie.interop.access import TokenAuthMiddleware
 from coterie.interop.agui.endpoints import AgUiEndpoints
 from coterie.interop.agui.operations import OperationEndpoints
 from coterie.interop.completions import CompletionEndpoints
@@ -26,6 +26,7 @@ from coterie.interop.responses import HTTPProblem, broken, failed, refused
 from coterie.interop.retries import RequestRecords
 from coterie.interop.threads import ServerState, ThreadRecords
 from coterie.kernel import Clock, SystemClock
+from coterie.kernel.access import AccessToken
 from coterie.storage import Database
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 import msgspec
 
 from coterie.errors import InvalidSetting
 from coterie.kernel import check_number
+from coterie.kernel.access import is_loopback
 
 _PORTS = 65_535
 
@@ -71,13 +71,3 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
         if not self.expose and not is_loopback(self.host):
             need = "a loopback address such as 127.0.0.1; to allow other machines, set expose and a token of your own"
             raise InvalidSetting("ServingOptions.host", self.host, need)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

@@ -25,6 +25,7 @@ from coterie.orchestrator.components import (
     memory_component,
     processing_component,
 )
+from coterie.orchestrator.control import Adjustable, RunCommand, RunStatus, adjusted, run_status, send_command
 from coterie.orchestrator.exporting import export_run
 from coterie.orchestrator.kind import (
     Bar,
@@ -39,11 +40,13 @@ from coterie.orchestrator.kind import (
     Table,
 )
 from coterie.orchestrator.modelling import ModelSettings
+from coterie.orchestrator.overview import RunOverview, find_runs, recorded_world, run_overview
 from coterie.orchestrator.report import write_report
 from coterie.orchestrator.running import load_run, replay_run, run_scenario
 from coterie.orchestrator.scenario import Scenario, load_scenario
 
 __all__ = [
+    "Adjustable",
     "Assistant",
     "Bar",
     "Component",
@@ -60,8 +63,11 @@ __all__ = [
     "Orchestrator",
     "Place",
     "Plot",
+    "RunCommand",
     "RunContext",
+    "RunOverview",
     "RunRecord",
+    "RunStatus",
     "Scenario",
     "ScenarioKind",
     "ScenarioParameters",
@@ -70,15 +76,21 @@ __all__ = [
     "Table",
     "WorldFeedback",
     "action_component",
+    "adjusted",
     "compare",
     "current_request",
     "environment_component",
     "export_run",
+    "find_runs",
     "load_run",
     "load_scenario",
     "memory_component",
     "processing_component",
+    "recorded_world",
     "replay_run",
+    "run_overview",
     "run_scenario",
+    "run_status",
+    "send_command",
     "write_report",
 ]

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from coterie.meetings import Floor
 from coterie.meetings.state.termination import AnyCondition
+from coterie.orchestrator.control import Adjustable
 from coterie.orchestrator.modelling import StopOnErrorModel
 from coterie.rounds import RoundResult, Simulation
 from coterie.rounds.engine.timeline import Span
@@ -195,6 +196,10 @@ class ScenarioKind(ABC, Generic[P]):
     def copy_files(self, parameters: P, folder: Path, target: Path) -> P:  # noqa: ARG002 - the default copies nothing
         """Copy the files that a run needs from `folder` to `target`; return parameters that name the copies."""
         return parameters
+
+    def adjustable(self, parameters: P) -> Mapping[str, Adjustable]:  # noqa: ARG002 - none by default
+        """Return the numbers of a simulation that may be changed while it runs, by name; read them with `adjusted`."""
+        return {}
 
     def step(self, result: RoundResult) -> Any:
         """Return the recorded step of a round: a plain value, or a msgspec struct."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -18,6 +18,7 @@ from coterie.errors.orchestrator import RunUnknown
 from coterie.kernel import SystemClock
 from coterie.meetings import MeetingEnded, Meetings
 from coterie.messaging import Request
+from coterie.orchestrator.control import RunControl
 from coterie.orchestrator.folder import DATA, LOG, MEETINGS, SCENARIO, RunFolder
 from coterie.orchestrator.kind import RESULT, MeetingRun, RunContext, RunRecord, ScenarioKind, SimulationRun
 from coterie.orchestrator.modelling import StopOnErrorModel, costs_of, recorded_model, replayed_model, unrecorded_model
@@ -28,6 +29,9 @@ from coterie.runtime import Agent, AgentRef, Runtime, on
 from coterie.storage.sqlite.copying import copy_database
 from coterie.tables import DataTable
 from coterie.world import Event, EventLog, World
+
+OnLive: TypeAlias = Callable[[Any], object]
+"""Called with each live part of a run as it begins: the `Simulation`, or the `Runtime` and the `Meetings` of a meeting."""
 
 
 class HeldMeeting(msgspec.Struct, frozen=True):
@@ -63,10 +67,11 @@ class _Caller(Agent):
         self._ended.set()
 
 
-def hold_meeting(run: MeetingRun, context: RunContext) -> tuple[Any, str]:
+def hold_meeting(run: MeetingRun, context: RunContext, on_live: OnLive = lambda _: None) -> tuple[Any, str]:
     """Hold the meeting, record its utterances as steps, and return its outcome and its digest."""
     with Runtime("meeting", dispatcher=run.dispatcher, ask_timeout=None) as runtime:
-        runtime.provide(Meetings(folder=context.meetings))
+        on_live(runtime)
+        on_live(runtime.provide(Meetings(folder=context.meetings)))
         members = tuple(runtime.spawn(kind, *arguments, name=name) for name, (kind, arguments) in run.members.items())
         held = runtime.spawn(_Caller, run, name="caller").ask(_Hold(members)).result()
     for utterance in held.utterances:
@@ -91,17 +96,24 @@ OnStep = Callable[[Any], object]
 
 
 def run_scenario(
-    scenario: Scenario, folder: RunFolder | None = None, on_step: OnStep = lambda _: None, *, resume: bool = False
+    scenario: Scenario,
+    folder: RunFolder | None = None,
+    on_step: OnStep = lambda _: None,
+    *,
+    resume: bool = False,
+    paused: bool = False,
+    on_live: OnLive = lambda _: None,
 ) -> RunRecord:
     """Run a scenario to its end and return its record; with `resume`, go on from its last checkpoint.
 
-    Without a folder nothing is recorded. The same scenario with the same seed ends the same way. Raises the errors of the
-    kind's code, `ModelError`, and those of storage; settled steps are kept.
+    Without a folder nothing is recorded, and the run takes no commands (see `send_command`). With `paused` it waits for a
+    command before its first round. The same scenario with the same seed ends the same way. Raises the errors of the
+    kind's code, `ModelError`, `RunStopped`, and those of storage; settled steps are kept.
     """
     kind = scenario.kind
     if folder is None:
         with unrecorded_model(scenario.model) as model:
-            return _run(scenario, None, on_step, model, resume=False)
+            return _run(scenario, None, on_step, model, resume=False, on_live=on_live)
     if not resume:
         scenario = scenario.copied_to(folder.path)
     folder.write(SCENARIO, scenario.parameters.model_dump())
@@ -112,8 +124,15 @@ def run_scenario(
         folder.event(kind.step_event, **(value if isinstance(value, dict) else {"value": value}))
         on_step(step)
 
-    with recorded_model(scenario.model, folder) as model:
-        record = _run(scenario, folder.path, record_step, model, resume=resume)
+    with RunControl(folder, kind.adjustable(scenario.parameters), paused=paused) as control:
+        with recorded_model(scenario.model, folder) as model:
+            record = _run(scenario, folder.path, record_step, model, resume=resume, on_live=on_live, control=control)
+        return _end(scenario, folder, record)
+
+
+def _end(scenario: Scenario, folder: RunFolder, record: RunRecord) -> RunRecord:
+    """Write the end of a run into its folder."""
+    kind = scenario.kind
     record = msgspec.structs.replace(record, costs=tuple(costs_of(folder.path)))
     summary = kind.summarise(scenario.parameters, record)
     if not isinstance(record.result, Result):
@@ -189,7 +208,16 @@ def replay_scenario(
     return record
 
 
-def _run(scenario: Scenario, path: Path | None, on_step: OnStep, model: StopOnErrorModel | None, *, resume: bool) -> RunRecord:
+def _run(
+    scenario: Scenario,
+    path: Path | None,
+    on_step: OnStep,
+    model: StopOnErrorModel | None,
+    *,
+    resume: bool,
+    on_live: OnLive,
+    control: RunControl | None = None,
+) -> RunRecord:
     kind = scenario.kind
     steps: list[Any] = []
 
@@ -205,17 +233,23 @@ def _run(scenario: Scenario, path: Path | None, on_step: OnStep, model: StopOnEr
             log.extend([opened] if opened is not None else [])
             return resources.enter_context(World(state, log=opened))
 
+        def step(step: Any) -> None:
+            record_step(step)
+            if control is not None:
+                control.between()
+
         minutes = path / MEETINGS if path is not None else None
-        context = RunContext(scenario.folder, world, record_step, minutes, model, resources)
+        context = RunContext(scenario.folder, world, step, minutes, model, resources)
         body = kind.build(scenario.parameters, context)
         if not isinstance(body, SimulationRun):
             if minutes is not None and minutes.is_dir():
                 # The run starts again, so the minutes of the interrupted run are deleted.
                 for old in minutes.iterdir():
                     old.unlink()
-            return _finish(scenario, body, context, steps)
+            return _finish(scenario, body, context, steps, on_live)
         body.simulation.identify(_rules_of(scenario))
-        return _simulate(kind, body, log, steps, record_step, resume=resume)
+        on_live(body.simulation)
+        return _simulate(kind, body, log, steps, record_step, resume=resume, control=control)
     raise AssertionError("unreachable")
 
 
@@ -227,6 +261,7 @@ def _simulate(
     record_step: OnStep,
     *,
     resume: bool,
+    control: RunControl | None,
 ) -> RunRecord:
     """Run or resume a simulation, and return its record."""
     simulation = body.simulation
@@ -241,7 +276,11 @@ def _simulate(
         if len(steps) < each.number:
             ended = world.history(world.sequence, world.sequence)
             record_step(kind.step(msgspec.structs.replace(each, events=(*each.events, *ended))))
+        if control is not None and each.number < body.rounds:
+            control.between()
 
+    if control is not None:
+        control.begin(body.rounds, world)
     return _of_result((simulation.resume if resume else simulation.run)(body.rounds, settled), steps)
 
 
@@ -249,13 +288,15 @@ def _do(scenario: Scenario, context: RunContext, steps: list[Any]) -> RunRecord:
     return _finish(scenario, scenario.kind.build(scenario.parameters, context), context, steps)
 
 
-def _finish(scenario: Scenario, body: Any, context: RunContext, steps: list[Any]) -> RunRecord:
+def _finish(
+    scenario: Scenario, body: Any, context: RunContext, steps: list[Any], on_live: OnLive = lambda _: None
+) -> RunRecord:
     """Run a meeting or a callable, and return its record."""
     clock = SystemClock()
     began = clock.monotonic()
     digest = ""
     if isinstance(body, MeetingRun):
-        result, digest = hold_meeting(body, context)
+        result, digest = hold_meeting(body, context, on_live)
     else:
         result = body()
     digest = digest or scenario.kind.digest(steps, result)

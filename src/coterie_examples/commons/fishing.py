@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from coterie.orchestrator import adjusted
 from coterie.rounds import Closing, Edge, Gathering, Graph, Stage, Turn, per_agent, together
 from coterie.world import Event
 from coterie_examples.commons.bargaining import Agreement, Council
@@ -27,6 +28,8 @@ from coterie_examples.commons.strategies import Catch, Rule, Situation
 BASKET = "basket/"
 """The prefix of the keys of total catches."""
 _LAST = "last"
+GROWTH, COLLAPSE_BELOW = "lake.growth", "lake.collapse_below"
+"""The parameters that may be changed while a commons runs."""
 FALL_BACK = "fall_back"
 """The action that records a decision by rule in place of a model."""
 _MOST_TOLD = 300
@@ -167,7 +170,8 @@ def _situation(turn: Turn, terms: Terms) -> Situation:
     """Return the situation of a fisher."""
     last = {name: Catch(each["asked"], each["got"]) for name, each in turn.view.get(_LAST, {}).items()}
     fishers = len(turn.view.under(BASKET))
-    return Situation(turn.round, turn.view[LAKE], terms.capacity, terms.growth, fishers, dict(sorted(last.items())))
+    growth = adjusted(turn.view, GROWTH, terms.growth)
+    return Situation(turn.round, turn.view[LAKE], terms.capacity, growth, fishers, dict(sorted(last.items())))
 
 
 class Lake:
@@ -185,8 +189,9 @@ class Lake:
                 asked[event.agent] += int(event.details.get("asked", event.details.get("amount", 0)))
                 caught[event.agent] += int(event.details["amount"]) if event.kind in ("granted", "cut") else 0
         left = int(closing.view[LAKE])
-        collapsed = left < self._terms.collapse_below
-        after = left if collapsed else min(self._terms.capacity, int(left * self._terms.growth))
+        collapsed = left < adjusted(closing.view, COLLAPSE_BELOW, self._terms.collapse_below)
+        growth = adjusted(closing.view, GROWTH, self._terms.growth)
+        after = left if collapsed else min(self._terms.capacity, int(left * growth))
         closing.set(LAKE, after)
         closing.set(_LAST, {name: {"asked": asked[name], "got": caught[name]} for name in names})
         before = left + sum(caught.values())

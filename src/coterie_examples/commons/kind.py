@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from coterie.orchestrator import Bar, RunContext, RunRecord, ScenarioKind, SimulationRun, Summary, Table
+from coterie.orchestrator import Adjustable, Bar, RunContext, RunRecord, ScenarioKind, SimulationRun, Summary, Table
 from coterie.rounds import RoundResult
-from coterie_examples.commons.fishing import Month, beginning, months_of
+from coterie_examples.commons.fishing import COLLAPSE_BELOW, GROWTH, Month, beginning, months_of
 from coterie_examples.commons.inequality import gini
 from coterie_examples.commons.run import council, outcome_of, simulation_of, terms_of
 from coterie_examples.commons.scenario import CommonsScenario
@@ -28,6 +28,14 @@ class CommonsKind(ScenarioKind[CommonsScenario]):
         world = context.world(beginning(parameters.lake.stock, parameters.fishers(), terms_of(parameters)))
         meeting_place = context.resources.enter_context(council(parameters, context.meetings))
         return SimulationRun(simulation_of(parameters, world, meeting_place, context.model), parameters.months)
+
+    def adjustable(self, parameters: CommonsScenario) -> Mapping[str, Adjustable]:
+        """Return the growth of the lake and the stock below which it collapses."""
+        lake = parameters.lake
+        return {
+            GROWTH: Adjustable(lake.growth, 1, 1_000, "the remaining stock is multiplied by this every month"),
+            COLLAPSE_BELOW: Adjustable(lake.collapse_below, 0, lake.capacity, "with fewer units left, the lake is dead"),
+        }
 
     def step(self, result: RoundResult) -> Month:
         """Return the month of a round."""

@@ -217,7 +217,7 @@ class ExecutorPool:
         self._started = started
         self.participants = participants
         self.inbox = inbox
-        self._runtime = Runtime("rounds", dispatcher=dispatcher, clock=clock, ask_timeout=None)
+        self.runtime = Runtime("rounds", dispatcher=dispatcher, clock=clock, ask_timeout=None)
         self._together_host: AgentRef | None = None
         self._hosts_of_together = 0
         self.stuck = 0
@@ -274,11 +274,11 @@ class ExecutorPool:
 
     def metrics(self) -> RuntimeMetrics:
         """Return the metrics of the runtime."""
-        return self._runtime.metrics()
+        return self.runtime.metrics()
 
     def close(self) -> None:
         """End all executors."""
-        self._runtime.stop(drain=False, timeout=_LEFT_BEHIND if self.stuck else None)
+        self.runtime.stop(drain=False, timeout=_LEFT_BEHIND if self.stuck else None)
 
     def give_up_together(self) -> None:
         """Count the together-stage as stuck, so that `close` does not wait for it."""
@@ -291,7 +291,7 @@ class ExecutorPool:
 
     def _host(self, name: str, participant: Participant, state: bytes | None, number: int) -> AgentRef:
         called = name if number == 0 else f"{name}~{number}"
-        if self._runtime.find(called) is not None:
+        if self.runtime.find(called) is not None:
             # An agent may have the name of the executor of together-stages.
             called = f"{called}~"
-        return self._runtime.spawn(TurnExecutor, participant, state, name=called)
+        return self.runtime.spawn(TurnExecutor, participant, state, name=called)
