@@ -15,10 +15,12 @@ from coterie.memory.mind.agent_memory import AgentMemory
 from coterie.memory.mind.blocks import MemoryBlock, MemoryBlocks
 from coterie.memory.mind.consolidation import Insight, Summariser
 from coterie.memory.mind.eviction import EvictionPolicy
-from coterie.memory.mind.items import Memory
+from coterie.memory.mind.extraction import ModelExtractor
+from coterie.memory.mind.facts import Extractor
+from coterie.memory.mind.items import Memory, Neighbour
 from coterie.memory.mind.monitor import Alert, MemoryMonitor
 from coterie.memory.mind.recall import Weights
-from coterie.memory.record import MemoryKind, MemoryRecord, Tier
+from coterie.memory.record import Fact, MemoryKind, MemoryRecord, Tier
 from coterie.memory.tiered import TieredMemory
 
 __all__ = [
@@ -30,6 +32,8 @@ __all__ = [
     "Embedder",
     "EmbeddingStyle",
     "EvictionPolicy",
+    "Extractor",
+    "Fact",
     "Insight",
     "LocalEmbedder",
     "Memory",
@@ -40,6 +44,8 @@ __all__ = [
     "MemoryKind",
     "MemoryMonitor",
     "MemoryRecord",
+    "ModelExtractor",
+    "Neighbour",
     "OpenAIEmbedder",
     "Put",
     "RecordFilter",

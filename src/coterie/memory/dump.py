@@ -92,6 +92,9 @@ def _records(archive: Archive) -> Iterator[MemoryRecord]:
 
 def _line(record: MemoryRecord) -> bytes:
     fields = {name: each for name, each in asdict(record).items() if name not in ("value", "version")}
+    if record.fact is None:
+        # Earlier versions can read a line without this field.
+        del fields["fact"]
     try:
         plain = msgspec.msgpack.decode(record.value)
         if msgspec.msgpack.encode(msgspec.json.decode(msgspec.json.encode(plain))) == record.value:

@@ -31,6 +31,22 @@ class MemoryKind(enum.StrEnum):
     """Internal records such as grants and dictionaries. Searches and lists leave them out."""
 
 
+class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A statement that can be compared with others: a subject, a relation and an object."""
+
+    subject: str
+    relation: str
+    object: str
+    quotes: tuple[tuple[str, str], ...] = ()
+    """The words that say it, each with the id of the memory that they are in."""
+    many: bool | None = None
+    """Whether the subject may have several objects of this relation at once. None: the words of the relation decide."""
+    negated: bool = False
+    """True: the statement does not hold any more."""
+    replaces: tuple[str, ...] = ()
+    """The ids of the facts whose validity it ended; the memory cites them."""
+
+
 class MemoryRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One memory with all its fields. Immutable; a change is a new record with a greater version.
 
@@ -71,6 +87,8 @@ class MemoryRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The embedding model that made the vector; empty without a vector."""
     vector: bytes = b""
     """The embedding of the text: little-endian 32-bit floats, of length 1."""
+    fact: Fact | None = None
+    """The statement that it makes, if it can be compared."""
 
     @property
     def dimension(self) -> int:

@@ -249,6 +249,17 @@ def test_forgetting_deletes_derived_memories(memory: TieredMemory) -> None:
     assert "xyzzy" not in mind.recent(kinds=["semantic"])[0].text
 
 
+def test_the_words_of_a_forgotten_episode_do_not_come_back_with_the_next_one(memory: TieredMemory) -> None:
+    mind = mind_of(memory)
+    mind.remember("apple")
+    pear = mind.remember("pear")
+    mind.remember("plum")
+    mind.forget(pear)
+    mind.remember("cherry")
+    assert mind.recall("pear") == []
+    assert len(mind.recall("cherry")) == 2, "the one before it has it as context"
+
+
 def test_an_episode_forgotten_during_a_consolidation_is_in_none_of_its_insights(memory: TieredMemory) -> None:
     gate = Gate()
     mind = mind_of(memory, summariser=gate)

@@ -8,7 +8,7 @@ from typing import Any
 
 from coterie.concurrency import CONTAINED
 from coterie.errors import UnknownMemory
-from coterie.kernel import Clock, Countdown, check_instance, check_number
+from coterie.kernel import Clock, check_instance, check_number
 from coterie.memory.checking import (
     check_agent,
     check_count,
@@ -24,7 +24,13 @@ from coterie.memory.mind.blocks import MemoryBlocks
 from coterie.memory.mind.consolidation import Consolidation, Consolidator, Insight, Summariser, extractive_summary
 from coterie.memory.mind.episodes import Episodes, key_of, mark_of
 from coterie.memory.mind.eviction import EpisodeLimit, EvictionPolicy, check_callable
-from coterie.memory.mind.items import AgentMemoryStatistics, Explanation, Memory
+from coterie.memory.mind.explaining import explain_memory
+from coterie.memory.mind.extraction import extracted
+from coterie.memory.mind.fact_book import FactBook
+from coterie.memory.mind.facts import Extractor
+from coterie.memory.mind.forgetting import forget_memory
+from coterie.memory.mind.items import AgentMemoryStatistics, Explanation, Memory, Neighbour
+from coterie.memory.mind.learning import Learner
 from coterie.memory.mind.meaning import AgentEmbeddings
 from coterie.memory.mind.recall import Weights, rank_memories
 from coterie.memory.mind.sharing import Grants, SharedMemory
@@ -33,7 +39,6 @@ from coterie.memory.record import MemoryKind, MemoryRecord
 from coterie.memory.text.values import text_of
 from coterie.memory.tiered import TieredMemory
 from coterie.memory.tiers.questions import filter_of
-from coterie.memory.tiers.rules import strength
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +71,7 @@ class AgentMemory:
         on_warning: Callable[[AgentMemoryStatistics], object] | None = None,
         consolidate_at: int | None = 100,
         summariser: Summariser = extractive_summary,
+        extractor: Extractor | None = None,
         embedder: Embedder | None = None,
         weights: Weights | None = None,
     ) -> None:
@@ -73,11 +79,14 @@ class AgentMemory:
 
         `max_age` is in seconds, for `EvictionPolicy.AGE`. When the episodes reach `warn_at`, a part of `max_episodes`, a
         warning is logged and `on_warning` called. When `consolidate_at` episodes are not consolidated, a background thread
-        consolidates them; None: only `consolidate()` does.
+        consolidates them; None: only `consolidate()` does. `extractor`, such as `ModelExtractor`, finds facts in the texts that
+        are learnt and consolidated.
         """
         check_instance("AgentMemory.memory", memory, TieredMemory, "a TieredMemory")
         check_number("AgentMemory.consolidate_at", consolidate_at, least=1, whole=True, optional=True)
         check_callable("AgentMemory.summariser", summariser)
+        if extractor is not None:
+            check_callable("AgentMemory.extractor", extractor)
         if embedder is not None:
             check_instance("AgentMemory.embedder", embedder, Embedder, "something with a `model` and `embed`, or None")
         self._agent = check_agent(agent)
@@ -94,11 +103,18 @@ class AgentMemory:
         self._state: Episodes = memory.records.once(f"episodes of {agent}", lambda: Episodes(memory, agent))
         self._meaning = AgentEmbeddings(memory, agent, embedder) if embedder is not None else None
         self._writer = EpisodeWriter(memory, agent, self._state)
+        self._facts: FactBook = memory.records.once(
+            f"facts of {agent}", lambda: FactBook(memory, agent, self._state, self._writer)
+        )
+        self._learner = Learner(
+            memory, agent, self._state, self._writer, self._facts, extractor=extractor, meaning=self._meaning, seen=self._seen
+        )
         self._consolidator = Consolidator(
             self._state,
             summariser,
             read=self._read,
-            keep=self._writer.learn,
+            extract=lambda memories: extracted(extractor, memories) if extractor is not None else [],
+            keep=self._learner.keep,
             mark=lambda last: memory.records.put_internal(mark_of(agent), last, agent),
             time=memory.clock.time,
         )
@@ -165,18 +181,29 @@ class AgentMemory:
         return record.id
 
     def learn(self, value: Any, importance: float = 0.5, *, sources: Sequence[str] = (), **options: Any) -> str:
-        """Store a semantic memory and return its id. Raises `UnknownMemory` for a source that does not exist."""
+        """Store a semantic memory and return its id; that of an equal one, which gets the new sources, if there is one.
+
+        A value that is a `Fact`, or a dictionary with "subject", "relation" and "object", or with a "name" and properties, is
+        compared with the earlier facts: one of the same subject and relation with another object ends to be valid. So are the
+        facts that the extractor, if there is one, finds in a text. `options` are `text`, `valid_from` and `valid_until`.
+        Raises `UnknownMemory` for a source that does not exist, and `InvalidMemory`.
+        """
         for source in check_texts("sources", sources):
             self.get(source)
         insight = Insight(value, tuple(sources), check_importance(importance), **options)
+        return self._learner.learn(insight)
+
+    def update(self, id: str, value: Any, *, text: str | None = None) -> None:  # noqa: A002 - the field's own name
+        """Replace the value of a memory; its id, time and sources stay. Raises `UnknownMemory`, and as `remember`.
+
+        This corrects a memory. To store that something has changed, use `learn`, which keeps the earlier memory.
+        """
+        words = check_text("text", text) if text is not None else _text(value)
+        record = self._record(id)
         with self._state.lock:
-            id = self._memory.records.new_id()  # noqa: A001 - the field's own name
-            self._state.semantic.add(id)
-            self._writer.learn(id, insight)
-            self._state.counts.learnt += 1
+            self._learner.update(record, value, words)
         if self._meaning is not None:
-            self._meaning.note(*self._writer.words_of(id, insight))
-        return id
+            self._meaning.note(record.key, words)
 
     def invalidate(self, id: str, at: float | None = None) -> None:  # noqa: A002 - the field's own name
         """End the validity of a memory now, or at `at`. It stays stored, but `recall` leaves it out.
@@ -233,8 +260,7 @@ class AgentMemory:
         """
         check_count("k", k)
         check_share("least", least)
-        at = check_time("time to be valid at", valid_at)
-        at = at if at is not None else self._memory.clock.time()
+        at = self._moment(valid_at)
         if weights is not None:
             check_instance("weights", weights, Weights, "Weights, or None")
         found = rank_memories(
@@ -244,8 +270,9 @@ class AgentMemory:
             weights=weights if weights is not None else self._weights,
             meaning=self._meaning,
             which=filter_of(self.agent, check_kinds(kinds) or _KINDS, after, before, where),
+            valid_at=at,
         )
-        chosen = [each for each in found if each[1] >= least and _valid(each[0], at)][:k]
+        chosen = [each for each in found if each[1] >= least][:k]
         if count:
             for record, _, _ in chosen:
                 self._memory.records.count_use(record)
@@ -254,25 +281,29 @@ class AgentMemory:
         return [self._seen(record, score, parts) for record, score, parts in chosen]
 
     def explain(self, id: str) -> Explanation:  # noqa: A002 - the field's own name
-        """Return the sources of a memory, the memories derived from it, and the decisions about it.
+        """Return the sources of a memory, back to its episodes, the memories derived from it, and the decisions about it.
 
         Raises `UnknownMemory`.
         """
-        record = self._record(id)
-        keys = {source: [key_of(self.agent, kind, source) for kind in _KINDS] for source in record.sources}
-        there = self._memory.records.get_many(key for pair in keys.values() for key in pair)
-        sources = {source: next((there[key] for key in pair if key in there), None) for source, pair in keys.items()}
-        with self._state.lock:
-            consolidated = id not in self._state.fresh and id not in self._state.given
-        return Explanation(
-            memory=self._seen(record),
-            strength=strength(record, self._memory.clock.time()),
-            sources=tuple(self._seen(each) for each in sources.values() if each is not None),
-            missing=tuple(source for source, each in sources.items() if each is None),
-            derived=tuple(self._seen(each) for each in self._writer.citing(id)),
-            decisions=tuple(self._memory.decisions(record.key)),
-            consolidated=consolidated,
-        )
+        return explain_memory(self._record(id), self._memory, self._state, self._writer, self._seen)
+
+    def history(self, subject: str, relation: str | None = None) -> list[Memory]:
+        """Return the facts about a subject in the order of their validity, those that were replaced included.
+
+        With `relation` only those of it. Raises `InvalidMemory` for an invalid name.
+        """
+        return self._facts.history(subject, relation)
+
+    def neighbours(self, name: str, *, valid_at: float | None = None) -> list[Neighbour]:
+        """Return the names that facts connect with a name now, or at `valid_at`. Raises `InvalidMemory` for an invalid name."""
+        return self._facts.neighbours(name, self._moment(valid_at))
+
+    def paths(self, start: str, goal: str, *, depth: int = 3, valid_at: float | None = None) -> list[list[Neighbour]]:
+        """Return the paths of at most `depth` facts between two names, the shortest first; at most a hundred.
+
+        The last neighbour of each path is the goal. Raises `InvalidMemory` for an invalid name or depth.
+        """
+        return self._facts.paths(start, goal, depth, self._moment(valid_at))
 
     def stats(self) -> AgentMemoryStatistics:
         """Return current numbers and counters."""
@@ -296,56 +327,18 @@ class AgentMemory:
 
     def wait_for_consolidation(self, timeout: float = 10.0) -> bool:
         """Wait until no consolidation runs or is scheduled, up to `timeout` seconds. Return whether that is so."""
-        countdown = Countdown(timeout)
-        while True:
-            with self._state.lock:
-                running, planned = self._state.running, self._state.planned
-            if running is None and not planned:
-                return True
-            if countdown.over:
-                return False
-            if running is not None:
-                running.wait(countdown.left())
-            else:
-                # It is queued in the background behind other work; so is this.
-                self._memory.records.in_background(lambda: None).exception(countdown.left())
+        return self._consolidator.wait(timeout, self._memory.records.in_background)
 
     def forget(self, id: str) -> list[str]:  # noqa: A002 - the field's own name
         """Delete a memory and all memories derived from it, and return the ids of the deleted ones.
 
-        The other sources of a derived memory may be consolidated again. The words of an episode are removed from the contexts
-        of its neighbours. Raises `UnknownMemory`.
+        The other sources of a derived memory may be consolidated again. A fact with another citation stays. The words of an
+        episode are removed from the contexts of its neighbours. Raises `UnknownMemory`.
         """
         state = self._state
         with state.lock:
             state.remove_gone()
-            record = self._record(id)
-            gone = [record]
-            for each in gone:
-                known = {other.id for other in gone}
-                gone += [other for other in self._writer.citing(each.id) if other.id not in known]
-            lost = {each.id for each in gone}
-            self._writer.scrub(record)
-            if state.running is not None:
-                state.forgotten |= lost
-            for each in gone:
-                self._memory.delete(each.key, reason=f"forgotten, with {id}" if each is not record else "forgotten")
-                if each.kind == MemoryKind.EPISODE:
-                    state.discard(each.id)
-                else:
-                    state.semantic.discard(each.id)
-                    again = [source for source in each.sources if source in state.times and source not in lost]
-                    state.fresh.update(dict.fromkeys(again))
-                if self._meaning is not None:
-                    self._meaning.drop(each.key)
-            state.fresh = {each: None for each in state.times if each in state.fresh}
-            if state.last is None and state.times:
-                newest = next(reversed(state.times))
-                state.last = self._memory.records.get(key_of(self.agent, MemoryKind.EPISODE, newest))
-            state.counts.forgotten += len(gone)
-            # Process the deletions now: the same memories may be derived again, under the same ids.
-            state.remove_gone()
-        return [each.id for each in gone]
+            return forget_memory(self._record(id), self._memory, state, self._writer, self._drop)
 
     # Sharing
 
@@ -371,6 +364,14 @@ class AgentMemory:
 
     # Internal
 
+    def _moment(self, valid_at: float | None) -> float:
+        at = check_time("time to be valid at", valid_at)
+        return at if at is not None else self._memory.clock.time()
+
+    def _drop(self, key: str) -> None:
+        if self._meaning is not None:
+            self._meaning.drop(key)
+
     def _record(self, id: str) -> MemoryRecord:  # noqa: A002 - the field's own name
         for record in self._memory.records.get_many(key_of(self.agent, kind, str(id)) for kind in _KINDS).values():
             if record.agent == self.agent:
@@ -393,8 +394,3 @@ class AgentMemory:
 
 def _text(value: Any) -> str:
     return text_of({name: each for name, each in value.items() if name != "type"} if isinstance(value, dict) else value)
-
-
-def _valid(record: MemoryRecord, at: float) -> bool:
-    since, until = record.valid_from, record.valid_until
-    return (since is None or since <= at) and (until is None or at < until)

@@ -7,14 +7,18 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from coterie.concurrency import Signal
 from coterie.errors import InvalidMemory
+from coterie.kernel import Countdown
 from coterie.memory.checking import check_importance
 from coterie.memory.mind.episodes import Episodes
+from coterie.memory.mind.facts import check_fact
 from coterie.memory.mind.items import Memory
+from coterie.memory.record import Fact
 from coterie.memory.text.analysis import stems_of
 
 _GROUP = 10
@@ -35,6 +39,8 @@ class Insight:
     """The searchable text; all text in the value by default."""
     valid_from: float | None = None
     valid_until: float | None = None
+    fact: Fact | None = None
+    """The statement that it makes. Equal facts are merged; a fact that contradicts an earlier one ends its validity."""
 
 
 Summariser: TypeAlias = Callable[[Sequence[Memory]], Sequence[Insight]]
@@ -114,16 +120,34 @@ class Consolidator:
         summarise: Summariser,
         *,
         read: Callable[[Sequence[str]], list[Memory]],
-        keep: Callable[[str, Insight], None],
+        extract: Callable[[Sequence[Memory]], Sequence[Insight]],
+        keep: Callable[[str, Insight], str],
         mark: Callable[[str], None],
         time: Callable[[], float],
     ) -> None:
         self._episodes = episodes
         self._summarise = summarise
         self._read = read
+        self._extract = extract
         self._keep = keep
         self._mark = mark
         self._time = time
+
+    def wait(self, timeout: float, in_background: Callable[[Callable[[], None]], Future[None]]) -> bool:
+        """Wait until no consolidation runs or is scheduled, up to `timeout` seconds. Return whether that is so."""
+        countdown = Countdown(timeout)
+        while True:
+            with self._episodes.lock:
+                running, planned = self._episodes.running, self._episodes.planned
+            if running is None and not planned:
+                return True
+            if countdown.over:
+                return False
+            if running is not None:
+                running.wait(countdown.left())
+            else:
+                # It is queued in the background behind other work; so is this.
+                in_background(lambda: None).exception(countdown.left())
 
     def run(self, min_episodes: int, *, automatic: bool) -> Consolidation:
         """Consolidate if at least `min_episodes` episodes are unconsolidated. Raises the errors of the summariser."""
@@ -168,9 +192,11 @@ class Consolidator:
                 raise InvalidMemory("summary", insight, "a summariser returns a list of Insight")
             check_importance(insight.importance)
             insights.append(insight)
+            if insight.fact is not None:
+                check_fact(insight.fact)
             if not insight.sources or not known.issuperset(insight.sources):
                 raise InvalidMemory("source", insight.sources, "an insight cites ids of the episodes that it was made of")
-        return insights
+        return [*insights, *self._extract(memories)]
 
     def _keep_all(self, insights: list[Insight], batch: list[str]) -> tuple[str, ...]:
         """Store insights, under the lock, except those that cite episodes forgotten meanwhile."""
@@ -186,14 +212,10 @@ class Consolidator:
             id = _digest("\n".join(insight.sources))  # noqa: A001 - the field's own name
             while id in made:
                 id = _digest(id)  # noqa: A001 - as above
-            # Add it before storing it: the notice of its deletion comes after both.
-            state.semantic.add(id)
-            self._keep(id, insight)
-            state.counts.learnt += 1
-            made.append(id)
+            made.append(self._keep(id, insight))
         if not state.fresh.keys() & set(batch):
             self._mark(batch[-1])
-        return tuple(made)
+        return tuple(dict.fromkeys(made))
 
     def _end(self, batch: list[str], *, failed: bool, automatic: bool) -> None:
         state = self._episodes

@@ -33,6 +33,8 @@ class EpisodeCounts:
     learnt: int = 0
     recalled: int = 0
     forgotten: int = 0
+    contradicted: int = 0
+    merged: int = 0
     cleaned: int = 0
     expired: int = 0
     warnings: int = 0
@@ -143,6 +145,8 @@ class Episodes:
                 learnt=counts.learnt,
                 recalled=counts.recalled,
                 forgotten=counts.forgotten,
+                contradicted=counts.contradicted,
+                merged=counts.merged,
                 cleaned=counts.cleaned,
                 expired=counts.expired,
                 warnings=counts.warnings,

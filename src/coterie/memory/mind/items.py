@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from coterie.memory.record import MaintenanceDecision, MemoryRecord, Tier
+from coterie.memory.record import Fact, MaintenanceDecision, MemoryRecord, Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class Memory:
     valid_from: float | None
     valid_until: float | None
     tier: Tier
+    fact: Fact | None = None
+    """The statement that it makes, if it can be compared with others."""
     score: float = 0.0
     """How well it answers a question, from 0 to 1; 0 without a question."""
     parts: Mapping[str, float] = field(default_factory=dict)
@@ -50,6 +52,7 @@ class Memory:
             valid_from=record.valid_from,
             valid_until=record.valid_until,
             tier=record.tier,
+            fact=record.fact,
             score=score,
             parts=parts or {},
         )
@@ -72,10 +75,24 @@ class Explanation:
     """The ids of the sources that no longer exist."""
     derived: tuple[Memory, ...]
     """The memories that cite it."""
+    episodes: tuple[Memory, ...]
+    """The episodes that it was made from, directly or by other memories; itself if it is an episode."""
     decisions: tuple[MaintenanceDecision, ...]
     """Newest first."""
     consolidated: bool
     """Whether a consolidation had it; True for a semantic memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A name that a fact connects with another."""
+
+    name: str
+    relation: str
+    forward: bool
+    """True if the fact leads to this name: it is the object; False if it is the subject."""
+    memory: Memory
+    """The memory with the fact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +116,10 @@ class AgentMemoryStatistics:
     """Evicted episodes."""
     expired: int
     """Episodes that expired, faded, or were deleted from the store directly."""
+    contradicted: int
+    """Facts whose validity a later fact ended."""
+    merged: int
+    """Memories that were merged with an equal one."""
     warnings: int
     """How often the number of episodes reached the warning threshold."""
     consolidations: int

@@ -60,8 +60,16 @@ def convex_sum(parts: Mapping[str, float], weights: Mapping[str, float]) -> floa
 
 _CANDIDATES = 50
 """The minimum of candidates from each kind of search."""
+_MOST_CANDIDATES = 10_000
+"""The maximum of candidates, if most of them are not valid."""
 _TINY = 1e-9
 """A deviation below this is none."""
+
+
+def is_valid(record: MemoryRecord, at: float) -> bool:
+    """Return whether a memory is valid at a time."""
+    since, until = record.valid_from, record.valid_until
+    return (since is None or since <= at) and (until is None or at < until)
 
 
 def rank_memories(
@@ -72,21 +80,28 @@ def rank_memories(
     weights: Weights,
     meaning: AgentEmbeddings | None,
     which: RecordFilter,
+    valid_at: float,
 ) -> list[tuple[MemoryRecord, float, dict[str, float]]]:
     """Return the memories that answer a question best, with scores and their parts, best first.
 
     The score is a convex sum of text, meaning, recency and importance, each from 0 to 1. Memories without words in common with
-    the question and without a similar meaning are left out.
+    the question and without a similar meaning are left out, and so are those that are not valid at a time.
     """
     now = memory.clock.time()
     most = max(_CANDIDATES, 3 * k)
-    hits = memory.search_within(question, which, most)
+    while True:
+        all_hits = memory.search_within(question, which, most)
+        hits = [hit for hit in all_hits if is_valid(hit.record, valid_at)]
+        if len(hits) >= k or len(all_hits) < most or most >= _MOST_CANDIDATES:
+            break
+        # Facts that do not hold any more leave no room for those that do.
+        most *= 4
     found = {hit.record.key: hit.record for hit in hits}
     text = {hit.record.key: hit.score for hit in hits}
     near, similar = meaning.nearest(question, most, which, [*found]) if meaning is not None else ({}, 0.0)
     closest = {key: score for key, score in near.items() if key not in found and score > similar}
     for record in memory.records.get_many(closest).values():
-        if which.is_met_by(record):
+        if which.is_met_by(record) and is_valid(record, valid_at):
             found[record.key] = record
     if near:
         # A memory without a vector is as far as the farthest.

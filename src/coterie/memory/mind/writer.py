@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -97,8 +98,8 @@ class EpisodeWriter:
             state.last = self._read(next(reversed(state.times)))
         return state.last
 
-    def learn(self, id: str, insight: Insight) -> None:  # noqa: A002 - the field's own name
-        """Store a semantic memory."""
+    def learn(self, id: str, insight: Insight) -> MemoryRecord:  # noqa: A002 - the field's own name
+        """Store a semantic memory, and return its record."""
         key, text = self.words_of(id, insight)
         check_text("text", text)
         body = self._memory.records.encode(insight.value)
@@ -123,9 +124,10 @@ class EpisodeWriter:
                 sources=sources,
                 valid_from=since,
                 valid_until=until,
+                fact=insight.fact,
             )
 
-        self._memory.records.put(key, make)
+        return self._memory.records.put(key, make)
 
     def words_of(self, id: str, insight: Insight) -> tuple[str, str]:  # noqa: A002 - the field's own name
         """Return the key and the searchable text of a semantic memory."""
@@ -140,22 +142,37 @@ class EpisodeWriter:
                 key, lambda before, version, _: replace(present(before), version=version, **fields), priority=MemoryPriority.LOW
             )
 
+    def change_if(self, key: str, condition: Callable[[MemoryRecord], bool], **fields: Any) -> None:
+        """Change some fields of a memory, if it still exists and meets a condition."""
+
+        def make(before: MemoryRecord | None, version: int, _: float) -> MemoryRecord:
+            if not condition(present(before)):
+                raise LookupError
+            return replace(present(before), version=version, **fields)
+
+        with suppress(LookupError):
+            self._memory.records.put(key, make, priority=MemoryPriority.LOW)
+
     def citing(self, id: str) -> list[MemoryRecord]:  # noqa: A002 - the field's own name
         """Return the memories of this agent that cite another."""
         self._memory.records.catch_up()
         now = self._memory.clock.time()
         return [record for record in self._memory.records.archive.citing(self._agent, id) if not record.expired(now)]
 
-    def scrub(self, record: MemoryRecord) -> None:
-        """Remove the words of an episode from the contexts of its neighbours."""
+    def scrub(self, record: MemoryRecord, text: str | None = None) -> None:
+        """Remove the words of an episode from the contexts of its neighbours, or replace them by a new text of it."""
         before, after = self._episodes.neighbours(record.id)
         first, last = self._read(before), self._read(after)
         if first is not None:
             outer = self._read(self._episodes.neighbours(first.id)[0])
-            self.change(first.key, context=context_of(_text(outer), _text(last), first.created))
+            beside = _text(last) if text is None else text
+            self.change(first.key, context=context_of(_text(outer), beside, first.created))
         if last is not None:
             outer = self._read(self._episodes.neighbours(last.id)[1])
-            self.change(last.key, context=context_of(_text(first), _text(outer), last.created))
+            beside = _text(first) if text is None else text
+            self.change(last.key, context=context_of(beside, _text(outer), last.created))
+        # Its context may have changed; the next episode reads it again.
+        self._episodes.last = None
 
     def _read(self, id: str | None) -> MemoryRecord | None:  # noqa: A002 - the field's own name
         return self._memory.records.get(key_of(self._agent, MemoryKind.EPISODE, id)) if id is not None else None

@@ -237,7 +237,7 @@ def forms_of(word: str, languages: tuple[str, ...]) -> tuple[str, ...]:
 
 def _stems(word: str, language: str) -> tuple[str, ...]:
     if language == "english":
-        return (_stem(_BASES.get(word, word), "english"),)
+        return (stem_of(_BASES.get(word, word), "english"),)
     if language == "korean":
         return _without_ending(word, _PARTICLES)
     if language == "hebrew":
@@ -245,14 +245,15 @@ def _stems(word: str, language: str) -> tuple[str, ...]:
     if language == "arabic":
         # One letter is a prefix of a long word, and the first letter of a short one.
         bare = next((word[len(each) :] for each in _ARABIC if word.startswith(each) and len(word) >= 6 - (len(each) > 1)), word)
-        return (_stem(word, language), bare, _stem(bare, language))
-    return (_stem(word, language),)
+        return (stem_of(word, language), bare, stem_of(bare, language))
+    return (stem_of(word, language),)
 
 
 def _without_ending(word: str, endings: tuple[str, ...]) -> tuple[str, ...]:
     return next(((word[: -len(each)],) for each in endings if word.endswith(each) and len(word) > len(each)), ())
 
 
-def _stem(word: str, language: str) -> str:
+def stem_of(word: str, language: str) -> str:
+    """Return the stem of a word in a language of Snowball."""
     # A stemmer has mutable state, so threads may not share one; to make one takes half a microsecond.
     return str(snowballstemmer.stemmer(language).stemWord(word))
