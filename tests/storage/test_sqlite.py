@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from coterie.errors import StorageCorrupt, StorageFull, StorageLocked, StorageUnavailable
+from coterie.errors.storage import StorageBusy
 from coterie.storage import Schema, SqliteDatabase
 from coterie.storage.engine import writer
-from coterie.storage.transaction import Transaction
+from coterie.storage.sqlite import database as sqlite_database
+from coterie.storage.transaction import ReadTransaction, Transaction
 from coterie.testing import eventually, run_together
 from coterie.testing.conformance.base import Gate
 from coterie.testing.conformance.storage import INSERT, NOTES, insert, numbers
@@ -321,3 +323,33 @@ def test_a_dropped_handle_leaves_the_other_users_of_its_file_alone(tmp_path: Pat
             assert SqliteDatabase(tmp_path / "run.db").name.endswith("run.db")
         database.write(insert(2)).result(10)
         assert numbers(database) == [2]
+
+
+def test_a_compaction_leaves_no_byte_of_deleted_rows(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    with SqliteDatabase(path) as database:
+        database.migrate(Schema("notes", ("CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT NOT NULL)",)))
+        bodies = [(f"quagmire {number}" * 40,) for number in range(50)]
+        database.write(lambda write: write.execute_many("INSERT INTO notes (body) VALUES (?)", bodies))
+        database.write(lambda write: write.execute("DELETE FROM notes WHERE id > 1"))
+        database.write(lambda write: write.execute("UPDATE notes SET body = 'other'"))
+        database.compact()
+        database.write(lambda write: write.execute("INSERT INTO notes (body) VALUES ('later')")).result()
+        assert database.rows("SELECT body FROM notes ORDER BY id") == [("other",), ("later",)]
+        assert all(b"quagmire" not in each.read_bytes() for each in tmp_path.iterdir())
+
+
+def test_a_compaction_waits_for_reads_and_says_if_they_do_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_database, "_COMPACT_PATIENCE", 0.05)
+    with SqliteDatabase(tmp_path / "run.db") as database:
+        database.migrate(Schema("notes", ("CREATE TABLE notes (id TEXT PRIMARY KEY)",)))
+
+        def read(view: ReadTransaction) -> None:
+            view.rows("SELECT * FROM notes")
+            database.write(lambda write: write.execute("INSERT INTO notes VALUES ('a')")).result()
+            with pytest.raises(StorageBusy, match="a read holds"):
+                database.compact()
+
+        database.read(read)
+        database.compact()
+        assert database.rows("SELECT id FROM notes") == [("a",)]

@@ -14,6 +14,7 @@ from coterie.memory.fields import any_of, at_least, at_most, has
 from coterie.memory.mind.agent_memory import AgentMemory
 from coterie.memory.mind.blocks import MemoryBlock, MemoryBlocks
 from coterie.memory.mind.consolidation import Insight, Summariser
+from coterie.memory.mind.erasure import ErasureReport, forget_person
 from coterie.memory.mind.eviction import EvictionPolicy
 from coterie.memory.mind.extraction import ModelExtractor
 from coterie.memory.mind.facts import Extractor
@@ -31,6 +32,7 @@ __all__ = [
     "Delete",
     "Embedder",
     "EmbeddingStyle",
+    "ErasureReport",
     "EvictionPolicy",
     "Extractor",
     "Fact",
@@ -59,5 +61,6 @@ __all__ = [
     "any_of",
     "at_least",
     "at_most",
+    "forget_person",
     "has",
 ]

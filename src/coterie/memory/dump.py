@@ -7,7 +7,7 @@ completely, else MessagePack in base64.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -42,7 +42,7 @@ def write_dump(archive: Archive, path: Path, agent: str | None) -> int:
         raise DumpUnavailable(path, "written", "it is a folder; give the path of a file")
     unfinished = path.with_name(f"{path.name}.part")
     try:
-        return _write(archive, path, unfinished, agent)
+        return _write((each for each in _records(archive) if agent is None or each.agent == agent), path, unfinished)
     except BaseException as error:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
@@ -51,18 +51,28 @@ def write_dump(archive: Archive, path: Path, agent: str | None) -> int:
         raise
 
 
-def _write(archive: Archive, path: Path, unfinished: Path, agent: str | None) -> int:
+def _write(records: Iterable[MemoryRecord], path: Path, unfinished: Path) -> int:
     count = 0
     with unfinished.open("wb") as file:
         file.write(_NAMES.encode({"what": _WHAT, "version": VERSION}) + b"\n")
-        for record in _records(archive):
-            if agent is None or record.agent == agent:
-                file.write(_line(record) + b"\n")
-                count += 1
+        for record in records:
+            file.write(_line(record) + b"\n")
+            count += 1
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
     return count
+
+
+def rewrite_dump(path: Path, records: Iterable[MemoryRecord]) -> None:
+    """Replace the content of a dump by other memories, atomically. Raises `DumpUnavailable`."""
+    unfinished = path.with_name(f"{path.name}.part")
+    try:
+        _write(records, path, unfinished)
+    except OSError as error:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise DumpUnavailable(path, "written", f"{error.strerror or error}; check its folder and its disk") from error
 
 
 def read_dump(path: Path, max_key_bytes: int, max_value_bytes: int) -> Iterator[MemoryRecord]:

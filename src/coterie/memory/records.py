@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -64,6 +65,7 @@ class RecordStore:
         self._background = PriorityWorkers("memory-background", 2)
         self._once: dict[str, Any] = {}
         self._reloads: list[Callable[[], object]] = []
+        self._erasures: list[Callable[[AbstractSet[str]], object]] = []
 
     def put(
         self,
@@ -196,8 +198,7 @@ class RecordStore:
         with suppress(TierUnavailable):
             # Memory blocks are read from the archive itself.
             self.tiers.lists.catch_up()
-        for reload in self._reloads:
-            reload()
+        self.reload_users()
         return count
 
     def on_deleted(self, agent: str, listener: Callable[[str], object]) -> None:
@@ -210,6 +211,20 @@ class RecordStore:
     def on_import(self, reload: Callable[[], object]) -> None:
         """Call `reload` after each import."""
         self._reloads.append(reload)
+
+    def reload_users(self) -> None:
+        """Let all users of this store load again what they hold of it, after an import or an erasure."""
+        for reload in self._reloads:
+            reload()
+
+    def on_erased(self, listener: Callable[[AbstractSet[str]], object]) -> None:
+        """Call `listener` with the ids of the memories of a person before they are deleted."""
+        self._erasures.append(listener)
+
+    def tell_erased(self, ids: AbstractSet[str]) -> None:
+        """Tell all users of this store that memories will be deleted for good."""
+        for listener in self._erasures:
+            listener(ids)
 
     def new_id(self) -> str:
         """Return an unused id."""

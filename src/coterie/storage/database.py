@@ -100,6 +100,13 @@ class Database(Protocol):
         """Wait until all earlier writes are on the disk or have failed. Raises `WaitTimeout` after `timeout` seconds."""
         ...
 
+    def compact(self) -> None:
+        """Rewrite the database after all earlier writes, so that the bytes of deleted rows are gone from its files.
+
+        Writes wait meanwhile: about a second for 100 MB. Raises `StorageError` if that fails: the data are unchanged then.
+        """
+        ...
+
     def check(self) -> list[str]:
         """Check the whole database and return a line for each damage."""
         ...

@@ -60,6 +60,10 @@ class FullText(Protocol):
         """Return the values of those columns for a record."""
         ...
 
+    def purge(self, transaction: Transaction) -> None:
+        """Remove the terms of deleted records from the index for good."""
+        ...
+
     def renew(self, transaction: Transaction) -> bool:
         """Remove what an earlier version of the analysis indexed, and return whether records have to be indexed anew.
 

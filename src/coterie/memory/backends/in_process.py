@@ -141,6 +141,15 @@ class InProcessArchive(InProcessBackend):
         with self._lock:
             return [self._apply(each) for each in changes]
 
+    def erase(self, keys: Sequence[str], agent: str | None) -> bool:
+        """Delete the decisions about memories that are deleted. Return False: there is no file."""
+        gone = set(keys)
+        with self._lock:
+            left = [each for each in self._decisions if each.key not in gone and (agent is None or each.agent != agent)]
+            self._decisions.clear()
+            self._decisions.extend(left)
+        return False
+
     def search(self, query: SearchQuery) -> list[SearchHit]:
         """Return the best matching records, best first."""
         question = QuestionTerms(query.words, query.languages)

@@ -68,6 +68,9 @@ class PostgresText:
         """Note that all records were indexed anew."""
         set_version(transaction, VERSION)
 
+    def purge(self, transaction: Transaction) -> None:
+        """Do nothing: the terms are a column of the record's row."""
+
     def due(self, view: ReadTransaction) -> int:
         """Return how many records are not indexed yet."""
         row = view.row("SELECT count(*) FROM memories WHERE terms IS NULL")

@@ -182,6 +182,24 @@ class SqlArchive(SqlBackend):
         with self._reaching():
             return [_decision(row) for row in self._database.rows(sql, [*values, limit])]
 
+    def erase(self, keys: Sequence[str], agent: str | None) -> bool:
+        """Delete the decisions about memories that are deleted, and rewrite the database. Return True: no byte of them is left.
+
+        Raises `StorageError` if the database cannot be rewritten; the memories are deleted nevertheless.
+        """
+
+        def work(transaction: Transaction) -> None:
+            for key in keys:
+                transaction.execute("DELETE FROM memory_decisions WHERE key = ?", (key,))
+            if agent is not None:
+                transaction.execute("DELETE FROM memory_decisions WHERE agent = ?", (agent,))
+            self._full_text.purge(transaction)
+
+        with self._reaching():
+            self._database.write(work).result()
+            self._database.compact()
+        return True
+
     def _renew_index(self, clock: Clock) -> None:
         """Index all records anew if an earlier version of the analysis indexed them. A later opening goes on after a crash."""
         row = self._database.row("SELECT mark FROM memory_marks WHERE name = ?", (VERSION_MARK,))

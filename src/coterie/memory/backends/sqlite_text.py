@@ -63,6 +63,10 @@ class SqliteText:
         """Note that all records were indexed anew."""
         set_version(transaction, VERSION)
 
+    def purge(self, transaction: Transaction) -> None:
+        """Merge the index into one segment: the terms of deleted rows stay in the older segments until then."""
+        transaction.execute("INSERT INTO memory_terms (memory_terms) VALUES ('optimize')")
+
     def due(self, view: ReadTransaction) -> int:
         """Return about how many records are not indexed yet."""
         row = view.row(_DUE)

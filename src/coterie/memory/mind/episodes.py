@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from coterie.concurrency import Rank, Signal, new_lock
@@ -23,6 +24,11 @@ def key_of(agent: str, kind: str, id: str) -> str:  # noqa: A002 - the field's o
 def mark_of(agent: str) -> str:
     """Return the key of the internal record of the last consolidated episode of an agent."""
     return f"\x1fconsolidated/{agent}"
+
+
+def mark_before(id: str) -> str:  # noqa: A002 - the field's own name
+    """Return the content of that record from which the episode of that id, and all later ones, are not consolidated."""
+    return f"{max(0, _number(id) - 1):x}"
 
 
 @dataclass(slots=True)
@@ -83,6 +89,7 @@ class Episodes:
         memory.records.on_deleted(agent, self._gone.append)
         self._load(memory, agent)
         memory.records.on_import(lambda: self._reload(memory, agent))
+        memory.records.on_erased(self._lose)
 
     def moment(self, now: float) -> float:
         """Return `now`, or a little later, so that later episodes have later times; the clock is too coarse for that."""
@@ -156,6 +163,12 @@ class Episodes:
                 consolidated=counts.consolidated,
                 last_consolidation=counts.last_consolidation,
             )
+
+    def _lose(self, ids: AbstractSet[str]) -> None:
+        """Keep a running consolidation from storing what it makes of erased episodes."""
+        with self.lock:
+            if self.running is not None:
+                self.forgotten |= ids
 
     def _reload(self, memory: TieredMemory, agent: str) -> None:
         with self.lock:

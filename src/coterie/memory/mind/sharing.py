@@ -9,6 +9,9 @@ from coterie.errors import NotShared
 from coterie.memory.mind.items import Memory
 from coterie.memory.tiered import TieredMemory
 
+GRANTS = "\x1fshared/"
+"""The beginning of the keys of the internal records of grants: one record for each owner."""
+
 
 class ReadableMemory(Protocol):
     """The methods of an agent's memory that a reader may call."""
@@ -43,7 +46,7 @@ class Grants:
     def __init__(self, memory: TieredMemory, owner: str) -> None:
         self._memory = memory
         self._owner = owner
-        self._key = f"\x1fshared/{owner}"
+        self._key = f"{GRANTS}{owner}"
 
     def readers(self) -> list[str]:
         """Return the agents that may read, sorted."""

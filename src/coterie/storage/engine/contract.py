@@ -120,6 +120,10 @@ class Store(Protocol):
         """Do deferred maintenance while no writes are queued. Must not raise."""
         ...
 
+    def compact(self) -> None:
+        """Rewrite the database, so that deleted rows are gone from its files. Raises an error of storage if that fails."""
+        ...
+
     def give_up(self) -> None:
         """Stop waiting for a lost server. Called from another thread."""
         ...

@@ -108,6 +108,11 @@ class BaseDatabase(ABC):
         """Wait until all earlier writes are on the disk or have failed; see `Database.flush`."""
         self.write(self._engine.writer.store.touch).result(timeout)
 
+    def compact(self) -> None:
+        """Rewrite the database, so that the bytes of deleted rows are gone from its files; see `Database.compact`."""
+        self._enter()
+        self._engine.writer.compact().result()
+
     @abstractmethod
     def check(self) -> list[str]:
         """Check the whole database and return a line for each damage."""

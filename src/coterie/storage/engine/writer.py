@@ -144,6 +144,10 @@ _REST_AFTER = 1.0
 """Seconds without a write after which the store does deferred maintenance."""
 
 
+def _compact(_: object) -> None:
+    """Mark a request to compact the database."""
+
+
 class Writer:
     """Takes writes off the queue, lets the store commit them in groups, and completes their pending results.
 
@@ -188,6 +192,10 @@ class Writer:
             self._queue.put(write, timeout)
         return pending
 
+    def compact(self) -> Pending[None]:
+        """Queue a rewrite of the whole database after all earlier writes. Raises `StorageClosed` after `close`."""
+        return self.submit(_compact, durable=True, timeout=None)
+
     def close(self, timeout: float) -> bool:
         """Finish the accepted writes and end; fail those not done after `timeout` seconds. Return whether the thread ended."""
         self._queue.close()
@@ -217,7 +225,9 @@ class Writer:
 
     def _write(self, writes: list[Write]) -> None:
         while writes:
-            outcomes = self._store(writes)
+            # A compaction runs outside of a transaction.
+            before = next((place for place, write in enumerate(writes) if write.work is _compact), len(writes))
+            outcomes = self._store(writes[:before]) if before else [self._compact()]
             done = len(outcomes)
             for write, outcome in zip(writes[:done], outcomes, strict=True):
                 if outcome.error is None:
@@ -227,6 +237,13 @@ class Writer:
                     self.failed += 1
                     write.pending.fail(outcome.error)
             writes = writes[done:]
+
+    def _compact(self) -> WriteOutcome:
+        try:
+            self.store.compact()
+        except StorageError as error:
+            return WriteOutcome(None, error)
+        return WriteOutcome(None, None)
 
     def _store(self, writes: list[Write]) -> list[WriteOutcome]:
         try:

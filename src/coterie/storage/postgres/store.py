@@ -123,6 +123,19 @@ class PostgresStore:
     def rest(self) -> None:
         """Do nothing: the server maintains itself."""
 
+    def compact(self) -> None:
+        """Rewrite the tables of the schema that belong to this user. The server's log and backups are not touched."""
+        connection = self._connected()
+        tables = connection.rows(
+            "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = current_schema() AND tableowner = current_user", ()
+        )
+        try:
+            for (table,) in tables:
+                connection.execute(f"VACUUM (FULL) {table}", ())
+        except ConnectionLost as lost:
+            self._drop()
+            raise StorageUnavailable(self._address.shown, lost.reason) from lost
+
     def give_up(self) -> None:
         """Stop waiting for the server. Safe from any thread."""
         self._given_up = True

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from coterie.errors import StorageCorrupt, StorageError, StorageUnavailable
+from coterie.errors.storage import StorageBusy
 from coterie.kernel import Clock, clock_or_system
 from coterie.storage.dialect import Dialect
 from coterie.storage.engine import BaseDatabase, SharedDatabase, Work, WriteOutcome, run_group
@@ -26,6 +27,9 @@ _PATIENT_BYTES = 4 * _CHECKPOINT_BYTES
 """Size of the log's file at which a checkpoint waits a moment for reads that hold the log."""
 _MOMENT = 0.05
 """Seconds that such a checkpoint waits."""
+
+_COMPACT_PATIENCE = 30.0
+"""Seconds that a compaction waits for reads to end."""
 
 _APPLICATION = 0x436F7465
 """The application id in the header of the file ("Cote"), for programs such as ``file``."""
@@ -69,6 +73,14 @@ class SqliteStore:
         with self._connection.patience(0.0):
             self._checkpoint("TRUNCATE")
 
+    def compact(self) -> None:
+        """Rewrite the file, and empty its log. Raises `StorageBusy` if a long read keeps the log from being emptied."""
+        with self._connection.patience(_COMPACT_PATIENCE):
+            self._connection.execute("VACUUM", ())
+            if not self._checkpoint("TRUNCATE"):
+                raise StorageBusy(self._path, "a read holds the log, which has the deleted rows", _COMPACT_PATIENCE)
+        self._since_checkpoint = 0
+
     def give_up(self) -> None:
         """Do nothing: a file has no connection to wait for."""
 
@@ -94,16 +106,18 @@ class SqliteStore:
         except OSError:
             return 0
 
-    def _checkpoint(self, how: str) -> None:
+    def _checkpoint(self, how: str) -> bool:
+        """Checkpoint the log, and return whether all of it was moved into the file."""
         whole = False
         try:
-            _, pages, moved = self._connection.rows(f"PRAGMA wal_checkpoint({how})", ())[0]
-            whole = pages == moved
+            busy, pages, moved = self._connection.rows(f"PRAGMA wal_checkpoint({how})", ())[0]
+            whole = pages == moved and not busy
         except StorageError as error:
             # Commits are safe in the log; a later checkpoint will move them.
             _log.warning("the log was not checkpointed: %s", error)
         # What a read holds is not tried again with every commit.
         self._checkpoint_at = _CHECKPOINT_BYTES + (0 if whole else self._log_size())
+        return whole
 
 
 _PATIENCE = 30.0
