@@ -96,5 +96,5 @@ def test_the_command_is_for_the_installation_as_it_is(
         def read_text(self, name: str) -> str | None:
             return recorded if name == "direct_url.json" else None
 
-    monkeypatch.setattr("coterie.errors.general.distribution", lambda _: Installed())
+    monkeypatch.setattr("importlib.metadata.distribution", lambda _: Installed())
     assert install_command("cli") == command

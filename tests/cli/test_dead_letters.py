@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from coterie.cli.application import application
+from coterie.cli.application import create_application
 from coterie.durable import DurableChange, DurableStore, Identity, OutgoingMessage
 from coterie.storage import SqliteDatabase
 
@@ -23,15 +23,15 @@ def store(tmp_path: Path) -> str:
 
 def test_dead_letters_are_listed_and_driven_again(store: str) -> None:
     run = CliRunner().invoke
-    shown = run(application, ["dead-letters", store])
+    shown = run(create_application(), ["dead-letters", store])
     assert shown.output == "1: Credit to Account '42' failed 5 times: ValueError: no [money]\n"
-    assert "Traceback" in run(application, ["dead-letters", store, "--tracebacks"]).output
-    assert "no dead letter 7" in str(run(application, ["dead-letters", store, "--redrive", "7"]).exception)
-    assert run(application, ["dead-letters", store, "--redrive", "1"]).output == "1 will be delivered again\n"
-    assert run(application, ["dead-letters", store]).output == "no dead letters\n"
+    assert "Traceback" in run(create_application(), ["dead-letters", store, "--tracebacks"]).output
+    assert "no dead letter 7" in str(run(create_application(), ["dead-letters", store, "--redrive", "7"]).exception)
+    assert run(create_application(), ["dead-letters", store, "--redrive", "1"]).output == "1 will be delivered again\n"
+    assert run(create_application(), ["dead-letters", store]).output == "no dead letters\n"
 
 
 def test_a_missing_file_is_named_and_not_made(tmp_path: Path) -> None:
     path = tmp_path / "none.db"
-    assert str(path) in str(CliRunner().invoke(application, ["dead-letters", str(path)]).exception)
+    assert str(path) in str(CliRunner().invoke(create_application(), ["dead-letters", str(path)]).exception)
     assert not path.exists()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import importlib
 import logging
 import os
 import signal
 import sys
-from importlib.metadata import version
 from types import FrameType
 from typing import Annotated
 
@@ -15,60 +16,66 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from coterie.cli.chat.command import chat
-from coterie.cli.console import console
-from coterie.cli.dead_letters import dead_letters
-from coterie.cli.doctor import doctor
-from coterie.cli.many import compare_modes, sweep
-from coterie.cli.node import keys, node
 from coterie.cli.output import narrow_columns, prepare_streams
-from coterie.cli.run import run
-from coterie.cli.runs import export, replay_run, resume_run, show_run
-from coterie.cli.serve import serve
 from coterie.errors import CoterieError, describe
 
 _TRACEBACK = "COTERIE_TRACEBACK"
 
-_COLUMNS = narrow_columns()
+_COMMANDS = {
+    "run": "run:run",
+    "chat": "chat.command:chat",
+    "serve": "serve:serve",
+    "console": "console:console",
+    "doctor": "doctor:doctor",
+    "resume": "runs:resume_run",
+    "replay": "runs:replay_run",
+    "show": "runs:show_run",
+    "export": "runs:export",
+    "compare": "many:compare_modes",
+    "sweep": "many:sweep",
+    "dead-letters": "dead_letters:dead_letters",
+    "node": "node:node",
+    "keys": "node:keys",
+}
+"""Each command, and where its function (or, of a group of commands, its `typer.Typer`) is in `coterie.cli`."""
 
-application = typer.Typer(
-    help="Many agents at once, each on its own thread.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich" if _COLUMNS is None else None,
-    context_settings={"help_option_names": ["-h", "--help"], "terminal_width": _COLUMNS},
-)
+
+def create_application(command: str | None = None) -> typer.Typer:
+    """Return the command line: with one command, whose modules alone are loaded, or with all, for the help and for what is unknown."""
+    columns = narrow_columns()
+    application = typer.Typer(
+        help="Many agents at once, each on its own thread.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich" if columns is None else None,
+        context_settings={"help_option_names": ["-h", "--help"], "terminal_width": columns},
+    )
+    application.callback()(_common)
+    names = [command] if command in _COMMANDS else [] if command == "--version" else list(_COMMANDS)
+    for name in names:
+        module, _, attribute = _COMMANDS[name].partition(":")
+        found = getattr(importlib.import_module(f"coterie.cli.{module}"), attribute)
+        if isinstance(found, typer.Typer):
+            application.add_typer(found, name=name)
+        else:
+            application.command(name)(found)
+    return application
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
     if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - it is slow to import
+
         typer.echo(f"coterie {version('coterie')}")
         raise typer.Exit
 
 
-@application.callback()
 def _common(
     _: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     pass
-
-
-application.command("run")(run)
-application.command("chat")(chat)
-application.command("serve")(serve)
-application.command("console")(console)
-application.command("doctor")(doctor)
-application.command("resume")(resume_run)
-application.command("replay")(replay_run)
-application.command("show")(show_run)
-application.command("export")(export)
-application.command("compare")(compare_modes)
-application.command("sweep")(sweep)
-application.command("dead-letters")(dead_letters)
-application.command("node")(node)
-application.command("keys")(keys)
 
 
 def main() -> None:
@@ -81,6 +88,11 @@ def main() -> None:
     # The folder of a run has the log; between the lines of a command it would only confuse.
     logging.getLogger("coterie").addHandler(logging.NullHandler())
     try:
+        # Classes and functions of modules live as long as the process: no collection needs to look at them.
+        gc.disable()
+        application = create_application(sys.argv[1] if len(sys.argv) > 1 else None)
+        gc.freeze()
+        gc.enable()
         application()
     except CoterieError as error:
         _say(str(error))

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, distribution
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 
 class CoterieError(Exception):
@@ -119,6 +116,11 @@ class ExtraMissing(CoterieError, ImportError):
 
 def install_command(extra: str) -> str:
     """Return a command that adds an extra to this installation: of a local folder, of a repository, or of a published package."""
+    # They take longer to import than all errors, and few programs lack an extra.
+    from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415
+    from urllib.parse import urlsplit  # noqa: PLC0415
+    from urllib.request import url2pathname  # noqa: PLC0415
+
     try:
         text = distribution("coterie").read_text("direct_url.json")
     except PackageNotFoundError:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from coterie.cli.application import application
+from coterie.cli.application import create_application
 from coterie.errors import BudgetExhausted, FragmentConflict, InvalidPersona, ReplayDiverged, ScenarioError
 from coterie.errors.orchestrator import RunUnknown
 from coterie.orchestrator import Scenario, load_run, replay_run, run_scenario, write_report
@@ -138,7 +138,7 @@ def test_a_replay_that_diverges_names_the_line(place: Path) -> None:
 
 def test_invalid_personas_are_reported_before_the_run(place: Path) -> None:
     write(place / "personas", "odd.agent.json", {"persona": {"name": "Odd", "age": -1}})
-    result = CliRunner().invoke(application, ["run", str(place / "bread.toml"), "--out", str(place / "runs")])
+    result = CliRunner().invoke(create_application(), ["run", str(place / "bread.toml"), "--out", str(place / "runs")])
     assert isinstance(result.exception, InvalidPersona)
     assert "odd.agent.json: persona.age: -1 is not possible" in str(result.exception)
     assert not (place / "runs").exists()
@@ -187,9 +187,9 @@ def test_a_budget_that_is_spent_stops_the_run_which_a_larger_one_resumes(place: 
         run(place, interview(place, name="short", model=model(server, max_requests=3)))
     assert len(server.requests) == 3
     path = next((place / "runs").glob("short-*"))
-    result = CliRunner().invoke(application, ["resume", str(path), "--quiet"])
+    result = CliRunner().invoke(create_application(), ["resume", str(path), "--quiet"])
     assert isinstance(result.exception, BudgetExhausted)
-    result = CliRunner().invoke(application, ["resume", str(path), "--quiet", "--max-requests", "10"])
+    result = CliRunner().invoke(create_application(), ["resume", str(path), "--quiet", "--max-requests", "10"])
     assert result.exit_code == 0, result.output
     assert len(server.requests) == 6
     digests = [json.loads((each / "interview.json").read_text())["digest"] for each in (whole, path)]
@@ -201,7 +201,7 @@ def test_a_killed_run_resumes_with_the_rest_of_its_budget(place: Path, server: M
         run(place, interview(place, name="short", model=model(server, max_requests=3)))
     path = next((place / "runs").glob("short-*"))
     (path / "spent.json").unlink()  # as of a process that was killed, and wrote its recording only
-    result = CliRunner().invoke(application, ["resume", str(path), "--quiet", "--max-requests", "4"])
+    result = CliRunner().invoke(create_application(), ["resume", str(path), "--quiet", "--max-requests", "4"])
     assert isinstance(result.exception, BudgetExhausted)
     assert len(server.requests) == 4
 
@@ -223,13 +223,13 @@ def test_the_report_shows_numbers_as_numbers_and_truth_as_words(place: Path) -> 
 
 def test_the_command_line_runs_shows_and_replays_the_example(tmp_path: Path) -> None:
     runner = CliRunner()
-    result = runner.invoke(application, ["run", str(EXAMPLE), "--out", str(tmp_path), "--seed", "3"])
+    result = runner.invoke(create_application(), ["run", str(EXAMPLE), "--out", str(tmp_path), "--seed", "3"])
     assert result.exit_code == 0, result.output
     assert "Ilse Brandt: 4, and not a cent more." in result.output
     path = next(tmp_path.iterdir())
     assert (path / "report.html").is_file()
-    assert "Samuel Okafor" in runner.invoke(application, ["show", str(path)]).output
-    assert "20 lines, each as recorded" in runner.invoke(application, ["replay", str(path)]).output
-    refused = runner.invoke(application, ["run", str(EXAMPLE), "--out", str(tmp_path), "--mode", "tokens"])
+    assert "Samuel Okafor" in runner.invoke(create_application(), ["show", str(path)]).output
+    assert "20 lines, each as recorded" in runner.invoke(create_application(), ["replay", str(path)]).output
+    refused = runner.invoke(create_application(), ["run", str(EXAMPLE), "--out", str(tmp_path), "--mode", "tokens"])
     assert isinstance(refused.exception, ScenarioError)
     assert "--mode" in str(refused.exception)
