@@ -136,6 +136,8 @@ class Redis(Server):
 
     def command(self) -> list[str]:
         settings = {"bind": "127.0.0.1", "port": str(self.port), "dir": str(self.folder), "appendonly": "yes", "save": ""}
+        # With the default, `everysec`, a write waits up to two seconds while a synchronisation is under way.
+        settings["appendfsync"] = "always"
         program = self.find()
         assert program is not None
         return [str(program), *(part for name, value in settings.items() for part in (f"--{name}", value))]
