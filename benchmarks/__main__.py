@@ -1,8 +1,13 @@
-"""Run all benchmarks, or those that are named, and print one table."""
+"""Run all benchmarks, or those that are named, and print one table; compare its ratios with the stored ones, or store them.
+
+`python -m benchmarks [--save] [NAME...]`. The table in `baseline.json` is of one machine: store your own before you change
+something, and see afterwards what fell by more than the spread. Ends with status 1 if something fell.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import resource
 import sys
@@ -30,7 +35,8 @@ from benchmarks import (
     work,
     world,
 )
-from benchmarks.harness import Row
+from benchmarks.baseline import Baseline
+from benchmarks.harness import MachineLoad, Row
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "ask-outside": throughput.ask_from_outside,
@@ -75,8 +81,8 @@ GROUPS = {"throughput": ("ask-outside", "ask-within", "askers", "tell", "tell-4"
 
 
 def main() -> int:
-    named = sys.argv[1:] or list(BENCHMARKS)
-    names = [name for word in named for name in GROUPS.get(word, (word,))]
+    words = [word for word in sys.argv[1:] if word != "--save"]
+    names = [name for word in words or list(BENCHMARKS) for name in GROUPS.get(word, (word,))]
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         print(f"no benchmark {unknown[0]!r}; there are {', '.join([*GROUPS, *BENCHMARKS])}", file=sys.stderr)
@@ -85,17 +91,25 @@ def main() -> int:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     logging.disable(logging.CRITICAL)
-    print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}")
+    print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} processors")
     for name in (*peers.MISSING, *counters.MISSING):
         print(f"{name} is not installed; its rows are left out (`make bench` installs the group bench)")
-    print("\n| what | figure | target | |\n| --- | --- | --- | --- |", flush=True)
-    missed = 0
+    print("\n| what | figure, quartiles | target | | used by others |\n| --- | --- | --- | --- | --- |", flush=True)
+    rows: list[Row] = []
     for name in names:
+        load = MachineLoad()
         for row in BENCHMARKS[name]():
-            print(row, flush=True)
-            missed += row.met is False
+            print(f"{row} {load.of_others():.0%} |", flush=True)
+            rows.append(row)
+    missed = sum(row.met is False for row in rows)
     print(f"\n{missed} missed" if missed else "\nall met")
-    return 0
+    if "--save" in sys.argv:
+        Baseline.load().with_rows(rows).save()
+        return 0
+    fallen = Baseline.load().fallen(rows)
+    for line in fallen:
+        print(f"fell: {line}")
+    return 1 if fallen else 0
 
 
 if __name__ == "__main__":

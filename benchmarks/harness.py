@@ -4,12 +4,39 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure that was measured several times: its median, and the quartiles around it."""
+
+    low: float
+    median: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Spread:
+        """Return the spread of one value or more."""
+        several = list(values)
+        low, median, high = statistics.quantiles(several, n=4, method="inclusive") if len(several) > 1 else several * 3
+        return cls(low, median, high)
+
+    @property
+    def share(self) -> float:
+        """Half of the distance between the quartiles, as a part of the median."""
+        return (self.high - self.low) / 2 / self.median if self.median else 0.0
+
+    def __str__(self) -> str:
+        return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
 
 
 @dataclass
@@ -21,6 +48,8 @@ class Row:
     target: str = ""
     met: bool | None = None
     """None if there is nothing to meet."""
+    ratio: Spread | None = None
+    """What the regression check compares with the stored table; a larger one is better."""
 
     def __str__(self) -> str:
         verdict = {True: "met", False: "MISSED", None: ""}[self.met]
@@ -38,10 +67,14 @@ class Comparison:
 
     def ratio(self, name: str, other: str) -> float:
         """Return the median over the rounds of what `name` reached for each one of `other`."""
-        return statistics.median(one / two for one, two in zip(self.rates[name], self.rates[other], strict=True))
+        return self.ratios(name, other).median
+
+    def ratios(self, name: str, other: str) -> Spread:
+        """Return what `name` reached for each one of `other`, over the rounds."""
+        return Spread.of(one / two for one, two in zip(self.rates[name], self.rates[other], strict=True))
 
     def __str__(self) -> str:
-        return "; ".join(f"{name} {rate(self.median(name))}" for name in self.rates)
+        return "; ".join(f"{name} {rate(self.median(name))} ±{Spread.of(self.rates[name]).share:.0%}" for name in self.rates)
 
 
 def rate(value: float) -> str:
@@ -74,6 +107,31 @@ def timed(count: int, work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return count / (time.perf_counter() - began)
+
+
+class MachineLoad:
+    """How much of the machine other programs use, from now on."""
+
+    def __init__(self) -> None:
+        self._all = self._busy()
+        self._own = self._ours()
+        self._began = time.perf_counter()
+
+    def of_others(self) -> float:
+        """Return the part of all processors that other programs have used, from 0 to 1."""
+        took = (time.perf_counter() - self._began) * (psutil.cpu_count() or 1)
+        return min(1.0, max(0.0, (self._busy() - self._all) - (self._ours() - self._own)) / took)
+
+    @staticmethod
+    def _busy() -> float:
+        times = psutil.cpu_times()
+        return times.user + times.system + getattr(times, "nice", 0.0)
+
+    @staticmethod
+    def _ours() -> float:
+        # Children count when they have ended; those of a benchmark end with it.
+        times = os.times()
+        return times.user + times.system + times.children_user + times.children_system
 
 
 def quantile(values: Iterable[float], part: float) -> float:

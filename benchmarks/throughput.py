@@ -22,9 +22,9 @@ def versus(what: str, result: Comparison, ours: str, *targets: tuple[str, float,
     rows = [Row(what, str(result))]
     for other, wanted, word in targets:
         if other in result.rates:
-            ratio = result.ratio(ours, other)
-            met = ratio >= wanted if word == "at least" else None
-            rows.append(Row(f"{what}: {ours} / {other}", f"{ratio:.2f}", f"{word} {wanted:g}", met))
+            ratio = result.ratios(ours, other)
+            met = ratio.median >= wanted if word == "at least" else None
+            rows.append(Row(f"{what}: {ours} / {other}", str(ratio), f"{word} {wanted:g}", met, ratio))
     return rows
 
 
