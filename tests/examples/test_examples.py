@@ -36,6 +36,10 @@ PRINTED = {
     "dilemma": r"cooperators: \d+ digests: 1",
     "life": r"moved by \(1, 1\): True",
     "mcp_tools": (r"librarian: Emma is on shelf 7\.\n +0% cutting\n +33% sewing\n +67% gluing\nlibrarian: Emma is bound\."),
+    "long_history": (
+        r"60 turns, of which the last prompt shows \d+\nit begins: The user has counted fish\.\n"
+        r"clerk: he treasure is under the oak\."
+    ),
     "models": (
         r"\['you said fish\? 0', 'you said fish\? 1', '\(no more requests\)'\]\n8 answers, at most [12] at once\n"
         r"replayed the same: True"

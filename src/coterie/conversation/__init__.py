@@ -20,6 +20,7 @@ from coterie.conversation.events import (
     TurnEnded,
     TurnOutcome,
 )
+from coterie.conversation.history import HistoryPlan, HistoryPolicy, HistoryUnit, KeepLast, Summarise
 from coterie.conversation.mcp.policy import McpToolPolicy
 from coterie.conversation.mcp.server import McpServer
 from coterie.conversation.operations.operation import CancelAnswer, Effect, Operation, OperationState, ResourceScope
@@ -50,6 +51,10 @@ __all__ = [
     "Finding",
     "HandedOver",
     "Handoff",
+    "HistoryPlan",
+    "HistoryPolicy",
+    "HistoryUnit",
+    "KeepLast",
     "McpServer",
     "McpToolPolicy",
     "Operation",
@@ -59,6 +64,7 @@ __all__ = [
     "ResourceScope",
     "Secret",
     "StopAnswer",
+    "Summarise",
     "TextWritten",
     "Tool",
     "ToolCalled",

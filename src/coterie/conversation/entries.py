@@ -105,6 +105,22 @@ class DeliveredEntry(msgspec.Struct, frozen=True, kw_only=True, tag="told"):
     merged: bool
 
 
+class SummaryEntry(msgspec.Struct, frozen=True, kw_only=True, tag="summarised"):
+    """A summary that replaces a part of the log in prompts. The entries themselves stay."""
+
+    text: str
+    first: int
+    """The number of the first entry that it replaces, with all summaries before it."""
+    until: int
+    """The number of the last entry that it replaces."""
+    beyond: tuple[int, ...] = ()
+    """The turns with entries up to `until` that it does not replace."""
+
+    def replaces(self, last: int, turn: int) -> bool:
+        """Return whether it replaces a part of the history: its last entry, and its turn, or 0."""
+        return last <= self.until and turn not in self.beyond
+
+
 ConversationEntry: TypeAlias = (
     UserMessageEntry
     | ToolCallsEntry
@@ -114,6 +130,7 @@ ConversationEntry: TypeAlias = (
     | TurnEndedEntry
     | OperationEndedEntry
     | DeliveredEntry
+    | SummaryEntry
 )
 
 PARTS = 20

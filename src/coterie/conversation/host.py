@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import shutil
@@ -22,7 +21,6 @@ from coterie.conversation.host_end import HostEnd
 from coterie.conversation.journal import Journal, key_of, namespace_of, parts_of
 from coterie.conversation.operations.operation import OperationState
 from coterie.conversation.roles import AssistantDesk, AssistantRole, ModelLimit, Team
-from coterie.conversation.sanitize import check_reply, text_of_piece
 from coterie.conversation.session.monitor import AwaitMonitored, MonitoredSessions, MonitorSession, SessionMonitor
 from coterie.conversation.session.session import Session
 from coterie.conversation.settings import ConversationSettings
@@ -33,7 +31,7 @@ from coterie.conversation.tools.tool import Tool
 from coterie.errors import ConversationClosed, DeliveryError, InvalidSetting, ModelError, describe
 from coterie.errors.conversation import InvalidNamespace
 from coterie.kernel import Clock, check_instance, clock_or_system
-from coterie.models import Model, ModelReply, ModelRequest, TextMessage
+from coterie.models import Model, ModelRequest, TextMessage
 from coterie.runtime import AgentRef, Runtime
 from coterie.storage import Database, open_database
 
@@ -232,24 +230,10 @@ class ConversationHost:
         The model may say nothing for `settings.model_timeout` seconds. Raises `ModelError`.
         """
         request = ModelRequest(instructions=instructions, exchanges=tuple(exchanges), agent="aside", step="aside")
-        parts: list[str] = []
-        stream: Any = self._host.model.stream(request)
         try:
-            while True:
-                async with asyncio.timeout(self.settings.model_timeout):
-                    piece = await anext(stream, None)
-                if piece is None:
-                    return "".join(parts)
-                if isinstance(piece, ModelReply):
-                    return check_reply(piece).text or "".join(parts)
-                parts.append(text_of_piece(piece))
-        except ModelError:
-            raise
-        except Exception as error:
+            return await self._host.complete(request)
+        except TimeoutError as error:
             raise ModelError(f"{self._host.model.name} failed: {describe(error)}") from error
-        finally:
-            if (close := getattr(stream, "aclose", None)) is not None:
-                await close()
 
     async def drain(self, grace: float | None = None) -> None:
         """Stop the work of all conversations in an orderly way, as before a deploy; the host stays open.

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from coterie.conversation.entries import ConversationEntry, TurnEndedEntry
+from coterie.conversation.entries import ConversationEntry, SummaryEntry, TurnEndedEntry
 from coterie.conversation.operations.ledger import Ledger, as_ascii
 from coterie.conversation.operations.operation import Operation
 from coterie.errors import ConversationTaken
@@ -48,6 +48,7 @@ SCHEMA = Schema(
             PRIMARY KEY (namespace, name)
         );
         """,
+        "CREATE TABLE conversation_summaries (namespace TEXT PRIMARY KEY, sequence BIGINT NOT NULL);",
     ),
 )
 _OPEN = """
@@ -57,6 +58,14 @@ RETURNING epoch
 """
 _APPEND = "INSERT INTO conversation_log (namespace, sequence, at, turn, said, body) VALUES (?, ?, ?, ?, ?, ?)"
 _LATEST = "SELECT sequence, at, body FROM conversation_log WHERE namespace = ? ORDER BY sequence DESC LIMIT ?"
+_SUMMARY = """
+SELECT log.sequence, log.at, log.body FROM conversation_log AS log JOIN conversation_summaries AS latest
+ON log.namespace = latest.namespace AND log.sequence = latest.sequence WHERE log.namespace = ?
+"""
+_SUMMARISED = """
+INSERT INTO conversation_summaries (namespace, sequence) VALUES (?, ?)
+ON CONFLICT (namespace) DO UPDATE SET sequence = excluded.sequence
+"""
 _BETWEEN = """
 SELECT sequence, at, body FROM conversation_log WHERE namespace = ? AND sequence > ? AND sequence <= ?
 ORDER BY sequence LIMIT ?
@@ -89,6 +98,8 @@ class OpenedConversation(msgspec.Struct, frozen=True):
     last_operation: int
     last_turn: int
     notes: dict[str, Any]
+    summary: LogRecord | None = None
+    """The latest summary, also if it is older than the latest entries."""
 
 
 class Journal:
@@ -115,9 +126,10 @@ class Journal:
                 self.ledger.last_number(view, namespace),
                 view.row("SELECT max(turn) FROM conversation_log WHERE namespace = ?", (namespace,)),
                 view.rows("SELECT name, body FROM conversation_notes WHERE namespace = ?", (namespace,)),
+                view.rows(_SUMMARY, (namespace,)),
             )
         )
-        rows, operations, last, turn, notes = with_all
+        rows, operations, last, turn, notes, summary = with_all
         return OpenedConversation(
             epoch,
             self._since_unanswered(namespace, self._read(namespace, reversed(rows)), latest),
@@ -125,6 +137,7 @@ class Journal:
             last,
             int(turn[0]) if turn is not None and turn[0] is not None else 0,
             {json.loads(name): self._codec.decode(body, Any) for name, body in notes},
+            next(iter(self._read(namespace, summary)), None),
         )
 
     def _since_unanswered(self, namespace: str, records: list[LogRecord], latest: int) -> list[LogRecord]:
@@ -159,12 +172,15 @@ class Journal:
         The result is `ConversationTaken` if the conversation was opened elsewhere since.
         """
         rows = [self._row(namespace, record) for record in records]
+        summaries = [record.sequence for record in records if isinstance(record.entry, SummaryEntry)]
 
         def work(write: Transaction) -> None:
             self._check_epoch(write, namespace, epoch)
             try:
                 for row in rows:
                     write.execute(_APPEND, row)
+                for sequence in summaries:
+                    write.execute(_SUMMARISED, (namespace, sequence))
                 for operation in operations:
                     if operation.epoch:
                         self.ledger.swap(write, namespace, operation, operation.epoch - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -13,18 +14,22 @@ from coterie.conversation.operations.durations import DurationEstimates
 from coterie.conversation.operations.leases import LeaseTable
 from coterie.conversation.operations.operation import Operation
 from coterie.conversation.roles import AssistantRole, ModelLimit, Team, all_tools
-from coterie.conversation.sanitize import plain_text
+from coterie.conversation.sanitize import check_reply, plain_text, text_of_piece
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.telemetry import ConversationCounters
+from coterie.conversation.tokens import TokenMeter
 from coterie.conversation.tools.source import ToolSource, ToolTable
 from coterie.conversation.tools.tool import Tool
-from coterie.errors import ServiceMissing
+from coterie.errors import ModelError, ServiceMissing, describe
 from coterie.kernel import Clock
-from coterie.models import Model
+from coterie.models import Model, ModelReply, ModelRequest
 from coterie.storage import Pending
 from coterie.storage.dialect import Dialect
 
 T = TypeVar("T")
+
+_WINDOW = 32_000
+"""Tokens of the window of a model that does not say its own."""
 
 
 class ConversationServices:
@@ -45,6 +50,9 @@ class ConversationServices:
         self.settings = settings
         self.clock = clock
         self.telemetry = ConversationCounters()
+        self.meter = TokenMeter()
+        self.window = self.window_of(model)
+        """The window of its own model, in tokens."""
         self.durations = DurationEstimates()
         self.resources = ResourceArbiter()
         # Only one process at a time has a file of SQLite open, so what its hosts share is in memory.
@@ -61,6 +69,33 @@ class ConversationServices:
 
     def __deepcopy__(self, memo: object) -> ConversationServices:
         return self
+
+    def window_of(self, model: Model) -> int:
+        """Return the window of a model, in tokens."""
+        known = getattr(model, "context_window", None)
+        return self.settings.window or (known if isinstance(known, int) and known > 0 else _WINDOW)
+
+    async def complete(self, request: ModelRequest, model: Model | None = None) -> str:
+        """Return the text of the model's reply to a request beside the turns. Raises `ModelError` and `TimeoutError`."""
+        model = model if model is not None else self.model
+        parts: list[str] = []
+        stream: Any = model.stream(request)
+        try:
+            while True:
+                async with asyncio.timeout(self.settings.model_timeout):
+                    piece = await anext(stream, None)
+                if piece is None:
+                    return "".join(parts)
+                if isinstance(piece, ModelReply):
+                    return check_reply(piece).text or "".join(parts)
+                parts.append(text_of_piece(piece))
+        except (ModelError, TimeoutError):
+            raise
+        except Exception as error:
+            raise ModelError(f"{model.name} failed: {describe(error)}") from error
+        finally:
+            if (close := getattr(stream, "aclose", None)) is not None:
+                await close()
 
     @property
     def tools(self) -> Mapping[str, Tool]:

@@ -58,6 +58,16 @@ def _resolve(operation: str, outcome: Literal["succeeded", "failed", "retry"]) -
     """
 
 
+def _read_result(result: str, start: int = 0, length: int = 4_000) -> None:
+    """Read a part of a result that is shortened in the conversation.
+
+    Args:
+        result: its id, as the note in the shortened result has it
+        start: the first character to read, from 0
+        length: how many characters to read
+    """
+
+
 class BuiltinTool:
     """A built-in tool: its definition, and the check of its arguments."""
 
@@ -76,6 +86,7 @@ BUILTIN_TOOLS: Mapping[str, BuiltinTool] = MappingProxyType(
             "list": _list,
             "request": _request,
             "resolve": _resolve,
+            "read_result": _read_result,
         }.items()
     }
 )
@@ -91,6 +102,8 @@ def definitions(lane: Lane, tools: list[str], *, unknown: bool) -> list[ToolDefi
     return [BUILTIN_TOOLS[name].definition for name in names]
 
 
+_PART = 8_000
+"""Characters that one call reads of a result at most."""
 _SHOWN = 5
 """Ended operations in a list."""
 _OUTCOMES = {
@@ -118,8 +131,8 @@ class BuiltinCommands:
             given, _ = BUILTIN_TOOLS[call.name].arguments.check(call.arguments)
         except ValueError as error:
             return ImmediateResult(f"the arguments do not fit: {error}. Mend them and call again.", failed=True, mistaken=True)
-        if call.name == "request":
-            return await self._request(given, call, turn, lane)
+        if call.name in ("read_result", "request"):
+            return self._read(given) if call.name == "read_result" else await self._request(given, call, turn, lane)
         if not given.get("operation"):
             return ImmediateResult(self._list())
         number = number_of(given["operation"])
@@ -172,6 +185,16 @@ class BuiltinCommands:
             return ImmediateResult(f"its outcome is known: {outcome_line(operation)}", failed=True)
         after = await self._scheduler.resolve(operation.number, _OUTCOMES[outcome], "")
         return ImmediateResult(outcome_line(after) if after.ended else f"{after.id} {after.tool} is tried again")
+
+    def _read(self, given: dict[str, Any]) -> ImmediateResult:
+        name, start = str(given["result"]), max(0, int(given["start"]))
+        text = self._session_log.result(name)
+        if text is None:
+            return ImmediateResult(f"there is no result {name!r}: use the id in the note", failed=True, mistaken=True)
+        length = min(max(1, int(given["length"])), _PART)
+        end = min(len(text), start + length)
+        more = f"; read on from {end}" if end < len(text) else ""
+        return ImmediateResult(f"{text[start:end]}\n[characters {start} to {end} of {len(text)}{more}]")
 
     async def _request(self, given: dict[str, Any], call: ToolCall, turn: int, lane: Lane) -> ImmediateResult:
         found = await self._calls.decide(given["tool"], given["arguments"], turn=turn, call=call.id, lane=lane, requested=True)

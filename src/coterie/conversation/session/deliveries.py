@@ -6,7 +6,6 @@ from coterie.conversation.entries import DeliveredEntry
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.descriptions import delivery_text, outcome_line
 from coterie.conversation.operations.operation import Operation, OperationState
-from coterie.conversation.session.prompt import project
 from coterie.conversation.session.scheduler import OperationScheduler
 from coterie.conversation.session.session_log import SessionLog
 from coterie.conversation.session.speaker import AnswerCut, ModelInterrupted, Speaker
@@ -54,12 +53,7 @@ class Deliveries:
         outcomes = "\n".join(f"- {outcome_line(each)}" for each in due)
         request = ModelRequest(
             instructions=f"{self._session_log.instructions}\n\n{settings.synthesis_instructions}\n\nThe outcomes:\n{outcomes}",
-            exchanges=project(
-                self._session_log.entries(),
-                turn=self._session_log.answered,
-                limit=settings.history,
-                budget=self._session_log.budget,
-            ),
+            exchanges=self._session_log.prompt(self._session_log.answered).messages,
             temperature=settings.synthesis_temperature,
             agent=self._session_log.state.name,
             step="delivery " + " ".join(each.id for each in due),

@@ -34,6 +34,7 @@ from coterie.conversation.session.recovery import recover
 from coterie.conversation.session.scheduler import OperationScheduler
 from coterie.conversation.session.session_log import SessionLog
 from coterie.conversation.session.speaker import Speaker
+from coterie.conversation.session.summaries import SummaryWriter
 from coterie.conversation.session.tool_calls import ToolCallPolicy
 from coterie.conversation.session.turns import TurnRunner
 from coterie.conversation.state import ConversationState
@@ -72,6 +73,7 @@ class Session(Agent):
         self._commands = BuiltinCommands(self._session_log, self._scheduler, self._calls)
         self._turns = TurnRunner(self._session_log, self._scheduler, self._calls, self._commands, self._speaker)
         self._ending = OrderlyEnd(self._scheduler, lambda: self._busy)
+        self._summaries = SummaryWriter(self._session_log, self._start_task, self.context.log)
         self._deliveries = Deliveries(self._session_log, self._scheduler, self._speaker, self.context.log)
 
     async def on_start(self) -> None:
@@ -214,6 +216,7 @@ class Session(Agent):
                 if not self._inbox:
                     self._turns.message_waiting.clear()
                 await self._turns.answer(said)
+                self._summaries.consider()
             else:
                 self._busy = False
                 self._ending.notify()
@@ -232,6 +235,7 @@ class Session(Agent):
                     self._wake.is_set()
                     or not self._is_idle
                     or self._writing
+                    or self._summaries.writing
                     or self._scheduler.attempts.abandoned
                     or self._state.event_stream.has_readers
                 )

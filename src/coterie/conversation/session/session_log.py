@@ -17,6 +17,7 @@ from coterie.conversation.entries import (
     ConversationEntry,
     HandoffEntry,
     TextCompleted,
+    ToolResultEntry,
     TurnEndedEntry,
     UserMessageEntry,
     events_of,
@@ -24,16 +25,19 @@ from coterie.conversation.entries import (
 )
 from coterie.conversation.events import AnyConversationEvent, OperationChanged
 from coterie.conversation.journal import LogRecord
+from coterie.conversation.operations.descriptions import outcome_line
 from coterie.conversation.operations.operation import Operation, OperationState
 from coterie.conversation.roles import AssistantRole
 from coterie.conversation.sanitize import storable
+from coterie.conversation.session.prompt import Prompt
+from coterie.conversation.session.prompt_window import MOST, PAGE, PromptWindow
 from coterie.conversation.state import ConversationState
 from coterie.conversation.tools.redaction import SecretRedactor
 from coterie.conversation.tools.tool import Tool
 from coterie.storage import Pending
 
-_ENTRIES_A_TURN = 25
-"""Log entries in memory for each turn of a prompt."""
+_LEAST = 100
+"""Log entries that stay in memory at least."""
 _MAX_FINISHED = 100
 """Finished operations that stay in memory."""
 
@@ -63,20 +67,20 @@ class SessionLog:
         self.state = state
         self.host = state.host
         self._failed = failed
-        self._max_records = self.host.settings.history * _ENTRIES_A_TURN
-        opened = self.host.journal.open(state.key, self._max_records)
+        self._role = state.team.first if state.team is not None else None
+        self.window = PromptWindow(state, lambda: state.model_of(self._role))
+        opened = self.host.journal.open(state.key, PAGE)
         state.opened(opened.epoch, opened.notes)
         self._epoch = opened.epoch
-        self.records: deque[LogRecord] = deque(opened.records)
+        self.records: deque[LogRecord] = deque(self.window.restore(opened))
+        self._weight = sum(map(self.window.size_of, self.records))
+        """The rough length of the entries in memory, in tokens."""
         self.operations: dict[int, Operation] = {each.number: each for each in opened.operations}
         self._finished: dict[int, Operation] = {}
         """The latest finished operations, which the ledger may not have yet."""
         self._redactor = SecretRedactor()
-        self.budget: int | None = None
-        """Characters of messages in a prompt at most, since the model's window did not hold more; None for no limit yet."""
         self.last_operation = opened.last_operation
         self.last_turn = opened.last_turn
-        self._role = state.team.first if state.team is not None else None
         for entry in self.entries():
             self._follow(entry)
         self.answered = max((each.turn for each in self.entries() if isinstance(each, TurnEndedEntry)), default=0)
@@ -169,6 +173,8 @@ class SessionLog:
             record = LogRecord(self._sequence, at, entry)
             records.append(record)
             self.records.append(record)
+            self.window.history.add(record.sequence, entry)
+            self._weight += self.window.size_of(record)
             events += events_of(record.sequence, at, entry)
             self._follow(entry)
             if isinstance(entry, TurnEndedEntry):
@@ -194,11 +200,22 @@ class SessionLog:
 
     def _trim(self) -> None:
         """Remove the oldest entries from memory, up to the first question that is not answered."""
-        while len(self.records) > self._max_records:
-            oldest = self.records[0].entry
-            if isinstance(oldest, UserMessageEntry) and oldest.turn > self.answered:
+        summary, enough = self.window.history.summary, self.window.enough
+        while len(self.records) > _LEAST:
+            oldest = self.records[0]
+            entry, turn = oldest.entry, getattr(oldest.entry, "turn", 0)
+            replaced = summary is not None and summary.replaces(oldest.sequence, turn)
+            if isinstance(entry, UserMessageEntry) and turn > self.answered:
+                return
+            if not (replaced or len(self.records) > MOST or self._weight > enough):
                 return
             self.records.popleft()
+            self._weight -= self.window.size_of(oldest)
+            self.window.history.forget(oldest.sequence)
+
+    def prompt(self, turn: int | None) -> Prompt:
+        """Return the messages of a prompt. The turns of operations that have not ended stay in it."""
+        return self.window.prompt(turn, {each.turn for each in self.operations.values() if not each.ended})
 
     def threadsafe(self, function: Callable[[], None]) -> Callable[[], None]:
         """Return a function that calls `function` on this thread; it can be called from any thread."""
@@ -222,6 +239,7 @@ class SessionLog:
             entry = self._masked(record.entry)
             if entry != record.entry:
                 self.records[place] = now = msgspec.structs.replace(record, entry=entry)
+                self.window.history.add(now.sequence, entry)
                 amended.append(now)
         if amended:
             self.state.event_stream.amend(
@@ -249,6 +267,24 @@ class SessionLog:
         """Return any operation of the conversation with its latest change, committed or not."""
         here = self.operations.get(number) or self._finished.get(number)
         return here or self.host.journal.ledger.one(self.state.key, number)
+
+    def result(self, name: str) -> str | None:
+        """Return the whole result with that id: of a call, or of an operation; None if there is none."""
+        for record in reversed(self.records):
+            if isinstance(record.entry, ToolResultEntry) and record.entry.call == name:
+                return record.entry.content
+        kind, _, rest = name.partition("-")
+        digits = rest.partition("-")[0]
+        if not (digits.isascii() and digits.isdigit() and len(digits) < 19):  # noqa: PLR2004 - 64 bits
+            return None
+        if kind in ("op", "status"):
+            operation = self.operation(int(digits))
+            return outcome_line(operation) if operation is not None else None
+        # The id of a call has the number of an entry right before it.
+        for record in self.host.journal.between(self.state.key, int(digits) - 1, self._sequence, PAGE):
+            if isinstance(record.entry, ToolResultEntry) and record.entry.call == name:
+                return record.entry.content
+        return None
 
     def record_progress(self, operation: Operation) -> None:
         """Record the progress of an operation in memory; its next transition writes it."""

@@ -12,19 +12,19 @@ from coterie.conversation.operations import machine
 from coterie.conversation.operations.descriptions import awaiting_line, outcome_line, seconds, status_line
 from coterie.conversation.operations.operation import Operation, OperationState
 from coterie.conversation.session.builtin_tools import BUILTIN_TOOLS, BuiltinCommands, definitions
-from coterie.conversation.session.prompt import project, size
 from coterie.conversation.session.scheduler import OperationScheduler
 from coterie.conversation.session.session_log import SessionLog
 from coterie.conversation.session.speaker import AnswerCut, ModelInterrupted, Speaker
 from coterie.conversation.session.tool_calls import ImmediateResult, PlannedOperation, ToolCallPolicy, lane_of, tools_for_lane
+from coterie.conversation.tokens import tokens_in, tokens_of_tools
 from coterie.errors import ContextTooLong, ConversationError, ModelError, StorageError, describe
 from coterie.models import Finish, ModelReply, ModelRequest, ToolCall, ToolDefinition
 
 SORRY = "I am sorry, I cannot answer that just now."
 _COMPLETE = (Finish.STOP, Finish.TOOLS)
 """The ends of complete replies. The calls of other replies are not run, because they may lack arguments."""
-_SMALLEST = 1_000
-"""Characters of a prompt's messages that are not cut any more: the instructions or the tools are too long then."""
+_SMALLEST = 300
+"""Tokens of a prompt's messages that are not cut any more: the instructions or the tools are too long then."""
 LOST = "I am sorry, I could not work out how to do that."
 
 
@@ -45,6 +45,8 @@ class TurnRunner:
         self._calls = calls
         self._commands = commands
         self._speaker = speaker
+        self._sizes: dict[tuple[str, ...], int] = {}
+        """The estimated tokens of tools by their names."""
         self.message_waiting = asyncio.Event()
         """Set while another message of the user is queued."""
 
@@ -108,17 +110,20 @@ class TurnRunner:
     async def _ask(self, turn: int, lane: Lane, step: int) -> ModelReply:
         """Return the reply of the model. A prompt that its window cannot hold is cut, oldest first, and asked again."""
         while True:
-            request = self._request(turn, lane, step)
+            request, length = self._request(turn, lane, step)
             try:
-                return await self._speaker.speak(request, turn=turn)
+                reply = await self._speaker.speak(request, turn=turn)
             except ContextTooLong:
-                length = size(request.exchanges)
-                before = self._session_log.budget
+                before = self._session_log.window.limit
                 if length < _SMALLEST or (before is not None and length // 2 >= before):
                     raise
-                self._session_log.budget = length // 2
+                self._session_log.window.reduce(length // 2)
+            else:
+                self._host.meter.learn(length + self._session_log.window.overhead, reply)
+                return reply
 
-    def _request(self, turn: int, lane: Lane, step: int) -> ModelRequest:
+    def _request(self, turn: int, lane: Lane, step: int) -> tuple[ModelRequest, int]:
+        """Return the request, and the estimated tokens of its messages."""
         settings = self._host.settings
         operations = self._session_log.operations.values()
         parts = [self._session_log.instructions]
@@ -132,18 +137,32 @@ class TurnRunner:
         known = self._session_log.tools
         tools = tools_for_lane(known, lane)
         unknown = any(each.state is OperationState.UNKNOWN for each in operations)
-        return ModelRequest(
-            instructions="\n\n".join(part for part in parts if part),
-            exchanges=project(self._session_log.entries(), turn=turn, limit=settings.history, budget=self._session_log.budget),
-            tools=(
-                *(each.definition for each in tools),
-                *definitions(lane, [each.name for each in known.values() if each.offered], unknown=unknown),
-                *self._handoffs(),
-            ),
+        instructions = "\n\n".join(part for part in parts if part)
+        names = [each.name for each in known.values() if each.offered]
+        offered = (
+            *(each.definition for each in tools),
+            *definitions(lane, names, unknown=unknown),
+            *self._handoffs(),
+        )
+        self._session_log.window.overhead = tokens_in(instructions) + self._tokens_of(offered)
+        prompt = self._session_log.prompt(turn)
+        if prompt.shortened:
+            offered = (*offered, BUILTIN_TOOLS["read_result"].definition)
+        request = ModelRequest(
+            instructions=instructions,
+            exchanges=prompt.messages,
+            tools=offered,
             temperature=settings.temperature,
             agent=self._session_log.state.name,
             step=f"turn {turn}/{lane}/{step}",
         )
+        return request, prompt.tokens
+
+    def _tokens_of(self, tools: tuple[ToolDefinition, ...]) -> int:
+        names = tuple(each.name for each in tools)
+        if names not in self._sizes:
+            self._sizes[names] = tokens_of_tools(tools)
+        return self._sizes[names]
 
     def _handoffs(self) -> list[ToolDefinition]:
         team, role = self._session_log.state.team, self._session_log.role

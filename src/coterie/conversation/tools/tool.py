@@ -19,7 +19,7 @@ from coterie.work import Retry
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-RESERVED = frozenset({"check_status", "cancel", "list", "request", "resolve"})
+RESERVED = frozenset({"check_status", "cancel", "list", "request", "resolve", "read_result"})
 """The names of the tools that every conversation has."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")

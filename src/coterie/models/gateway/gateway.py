@@ -108,6 +108,12 @@ class ModelGateway:
         return self._assembly.model.name
 
     @property
+    def context_window(self) -> int | None:
+        """The tokens of the model's window, prompt and reply; None if they are unknown."""
+        known = getattr(self._assembly.core, "context_window", None)
+        return known if isinstance(known, int) else None
+
+    @property
     def closed(self) -> bool:
         """True once the gateway takes no more requests."""
         return self._running.closed

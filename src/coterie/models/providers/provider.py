@@ -52,6 +52,11 @@ class ProviderModel:
         """The model string."""
         return self._name
 
+    @property
+    def context_window(self) -> int | None:
+        """The tokens of its window, prompt and reply; None if its profile does not say."""
+        return self._opened.model.context_window
+
     def price(self, input_tokens: int, output_tokens: int) -> float | None:
         """Return the price of these tokens in US dollars; None if it is unknown."""
         return self._translator.price(input_tokens, output_tokens, self._opened.model)
