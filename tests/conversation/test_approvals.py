@@ -21,7 +21,7 @@ from coterie.testing import ManualClock
 
 from .scripted import Script, all_events, by_words, kill, next_delivery, operation, run, state_of
 
-SETTINGS = ConversationSettings(patience=5, grace=0.02)
+SETTINGS = ConversationSettings(patience=5, grace=0.02, idle_timeout=None)
 AWAITING = OperationState.AWAITING_APPROVAL
 
 
