@@ -160,6 +160,8 @@ their room, such as `coterie.errors.storage`.
     ├── PersonaError                      an operation on a persona failed
     │   ├── InvalidPersona (ValueError)   a description of a persona is invalid
     │   │   └── PersonaTooLarge           or its file is too large
+    │   ├── InvalidPopulation (ValueError)  a specification is invalid, or its quotas do not add up
+    │   ├── WordingFailed                 a model did not word some personas of a population
     │   ├── FragmentConflict (ValueError) a fragment contradicts the persona
     │   ├── PersonaUnknown (LookupError)  no persona has that name
     │   ├── MindFailed                    a mind did not decide and has no fallback
@@ -280,7 +282,7 @@ from coterie.errors.models import (
 )
 from coterie.errors.network import MessageTooLarge, TopologyError
 from coterie.errors.orchestrator import ComponentError, ScenarioError
-from coterie.errors.personas import FragmentConflict, InvalidPersona, PersonaError
+from coterie.errors.personas import FragmentConflict, InvalidPersona, InvalidPopulation, PersonaError, WordingFailed
 from coterie.errors.rounds import (
     CheckpointMissing,
     CheckpointRefused,
@@ -331,7 +333,8 @@ __all__ = [
     "DurableError", "EmbeddingFailed", "EncodeFailed", "ExtraMissing", "FragmentConflict", "GatewayClosed",
     "HandlerFailed", "HistoryGone", "InvalidAddress", "InvalidArguments",
     "InvalidGraph", "InvalidIntent", "InvalidKey", "InvalidMemory",
-    "InvalidMessage", "InvalidPersona", "InvalidSetting", "InvalidValue", "InvitationDeclined",
+    "InvalidMessage", "InvalidPersona", "InvalidPopulation",
+    "InvalidSetting", "InvalidValue", "InvitationDeclined",
     "InvitationUnanswered", "JobCancelled", "JobExited", "JobRaised", "JobShed", "JobTimeout", "JobWaitCycle",
     "KeyMissing", "KeyReused", "MailboxFull", "MeetingClosed", "MeetingError", "MemoryClosed", "MemoryFault",
     "MessageTooLarge",
@@ -347,6 +350,6 @@ __all__ = [
     "TransitionRefused",
     "TransportError",
     "TurnForfeited", "Unhandled", "UnknownAgent", "UnknownBlock", "UnknownMeeting", "UnknownMemory", "UnknownOperation",
-    "UpdateRefused", "WaitCycle", "WaitTimeout", "WorkError", "WorkStopped", "WorkerDied", "WorldClosed",
+    "UpdateRefused", "WaitCycle", "WaitTimeout", "WordingFailed", "WorkError", "WorkStopped", "WorkerDied", "WorldClosed",
     "WorldError", "WriteTimeout", "describe",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from coterie.errors.general import CoterieError
@@ -32,6 +32,27 @@ class PersonaTooLarge(InvalidPersona):
         self.size = size
         super().__init__(
             path, "", f"it has {_bytes(size)}, and a persona's file at most {_bytes(most)}; give max_bytes if it is meant"
+        )
+
+
+class InvalidPopulation(PersonaError, ValueError):
+    """The specification of a population is invalid, or its quotas do not add up. `where` is the place inside it."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        self.where = where
+        self.problem = problem
+        super().__init__(f"{where}: {problem}")
+
+
+class WordingFailed(PersonaError):
+    """A model did not word some personas of a population. `problems` has the reason for each, by number; the others are written."""
+
+    def __init__(self, problems: Mapping[int, str], folder: Path | str) -> None:
+        self.problems = dict(problems)
+        number, reason = next(iter(self.problems.items()))
+        super().__init__(
+            f"{folder}: {len(self.problems)} personas are not worded, the first is number {number}: {reason}; "
+            "the others are kept; begin again to ask for these alone"
         )
 
 

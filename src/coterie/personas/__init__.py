@@ -35,34 +35,46 @@ from coterie.personas.mind.state import MentalState, PersonaAction, Stimulus, St
 from coterie.personas.population import Population, load_personas
 from coterie.personas.profile.persona import Fragment, Persona
 from coterie.personas.reference import PersonaRef
-from coterie.personas.survey import Question, SurveyAnswer, table_by_model, table_by_rules
+from coterie.personas.sampling.sampling import SampledPopulation, sample_population
+from coterie.personas.sampling.specification import JointQuota, NumberDistribution, PopulationSpecification
+from coterie.personas.sampling.weights import rake, weights_of
+from coterie.personas.sampling.wording import PersonaWording, word_personas
+from coterie.personas.survey import AnswerTable, Question, SurveyAnswer, table_by_model, table_by_rules
+from coterie.personas.surveyor import Survey
 
 __all__ = [
     "PERSONAS",
     "ActionContext",
     "ActionKind",
+    "AnswerTable",
     "Decision",
     "Dialogue",
     "FallbackMind",
     "FocusGroup",
     "Fragment",
+    "JointQuota",
     "MentalState",
     "Mind",
     "ModelMind",
+    "NumberDistribution",
     "Persona",
     "PersonaAction",
     "PersonaAgent",
     "PersonaDirectory",
     "PersonaRef",
     "PersonaState",
+    "PersonaWording",
     "Population",
+    "PopulationSpecification",
     "Question",
     "Relations",
     "Rule",
     "RuleMind",
+    "SampledPopulation",
     "Situation",
     "Stimulus",
     "StimulusKind",
+    "Survey",
     "SurveyAnswer",
     "act",
     "action",
@@ -76,7 +88,9 @@ __all__ = [
     "load_personas",
     "one_of",
     "perceived",
+    "rake",
     "reply",
+    "sample_population",
     "say",
     "social_resolver",
     "social_round",
@@ -85,5 +99,7 @@ __all__ = [
     "table_by_model",
     "table_by_rules",
     "talk",
+    "weights_of",
     "when",
+    "word_personas",
 ]

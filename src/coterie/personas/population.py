@@ -17,13 +17,19 @@ from coterie.models import Model
 from coterie.personas.agent.agent import PersonaAgent
 from coterie.personas.agent.directory import PersonaDirectory, Relation, Relations
 from coterie.personas.agent.messages import Dialogue, GetState
+from coterie.personas.agent.state import PersonaState
 from coterie.personas.focus_group import FocusGroup, HoldFocusGroup, Interviewer
 from coterie.personas.mind.mind import Mind
 from coterie.personas.moderator import Converse, Moderator
 from coterie.personas.profile.persona import Persona
 from coterie.personas.profile.reading import MAX_BYTES
 from coterie.personas.reference import PersonaRef, name_of
-from coterie.personas.survey import AnswerTable, Question, SurveyAnswer, Tabulate, Tabulator
+from coterie.personas.sampling.sampling import SampledPopulation
+from coterie.personas.sampling.specification import PopulationSpecification
+from coterie.personas.sampling.weights import weights_of
+from coterie.personas.sampling.wording import Word, Writer
+from coterie.personas.survey import AnswerTable, Question, SurveyAnswer, Tabulate, Tabulator, checked_questions
+from coterie.personas.surveyor import HoldSurvey, Survey, Surveyor
 from coterie.runtime import AgentRef, Dispatcher, Reply, Runtime
 
 MakeMind = Callable[[Persona], Mind]
@@ -95,9 +101,12 @@ class Population:
         if mind is None and self._mind is not None:
             mind = self._mind(persona)
         agent = self._spawn(kind, persona, mind, name, dispatcher, options)
+        return self._enter(agent, persona, agent.ask(GetState(), timeout=self._timeout))
+
+    def _enter(self, agent: AgentRef, persona: Persona, state: Reply[PersonaState]) -> PersonaRef:
         # Wait for the first state, so that the reference can read it, and errors of the constructor are raised here.
         try:
-            agent.ask(GetState(), timeout=self._timeout).result()
+            state.result()
         except AgentStopped as error:
             refused = error.__cause__.__cause__ if isinstance(error.__cause__, StartFailed) else None
             if isinstance(refused, CoterieError):
@@ -107,6 +116,27 @@ class Population:
         with self._lock:
             self._members[agent.name] = reference
         return reference
+
+    def add_all(
+        self,
+        personas: Iterable[Persona],
+        mind: Mind | None = None,
+        *,
+        kind: type[PersonaAgent] = PersonaAgent,
+        dispatcher: Dispatcher | None = None,
+        **options: Any,
+    ) -> list[PersonaRef]:
+        """Put many personas on the runtime, and return their references in order; see `add`.
+
+        It waits for all first states together, which is several times faster than one `add` after another.
+        """
+        added = []
+        for persona in personas:
+            check_instance("Population.add_all.personas", persona, Persona, "Personas: Persona.load(...) or a sample")
+            own = mind if mind is not None or self._mind is None else self._mind(persona)
+            added.append((persona, self._spawn(kind, persona, own, None, dispatcher, options)))
+        states = [agent.ask(GetState(), timeout=self._timeout) for _, agent in added]
+        return [self._enter(agent, persona, state) for (persona, agent), state in zip(added, states, strict=True)]
 
     def load(self, folder: Path | str, *, max_bytes: int = MAX_BYTES, **options: Any) -> list[PersonaRef]:
         """Put the personas of a folder's ``*.agent.json`` files on the runtime; return their references in the files' order.
@@ -177,12 +207,8 @@ class Population:
         questions, `PersonaUnknown`, and `NameTaken` if `interviewer` is in use.
         """
         check_number("focus_group.turn_limit", turn_limit, above=0, optional=True)
-        asked = tuple(questions)
-        for question in asked:
-            check_instance("focus_group.questions", question, Question, "a Question: Question(name, text)")
+        asked = checked_questions("focus_group", questions)
         members = self._members_of(personas if personas is not None else self)
-        if not asked or len({question.name for question in asked}) < len(asked):
-            raise InvalidSetting("focus_group.questions", asked, "at least one question, and a name of its own for each")
         if not members:
             raise InvalidSetting("focus_group.personas", members, "at least one persona")
         with self._lock:
@@ -191,6 +217,47 @@ class Population:
         agent = self._spawn_interviewer(interviewer)
         request = HoldFocusGroup(topic, tuple(each.agent for each in members), asked, turn_limit)
         reply = agent.ask(request, timeout=None)
+        reply.add_callback(agent.stop)
+        return reply
+
+    def survey(
+        self,
+        questions: Iterable[Question],
+        personas: Iterable[PersonaRef | str] | None = None,
+        *,
+        weights: Mapping[str, float] | PopulationSpecification | None = None,
+        model: Model | None = None,
+        at_once: int = 100,
+        label: str = "survey",
+    ) -> Reply[Survey]:
+        """Ask several personas, by default all, questions, each for itself; return the reply with the answers as a table.
+
+        No persona hears the others. `at_once` personas are asked at the same time, each of them one question after another.
+        `weights` are numbers by agent, or a specification whose shares the answers are to have together. Values are found by
+        rules, or extracted by `model`. Raises `InvalidSetting`, `PersonaUnknown` and `InvalidPopulation`.
+        """
+        check_number("survey.at_once", at_once, least=1, whole=True)
+        asked = checked_questions("survey", questions)
+        members = self._members_of(personas if personas is not None else self)
+        if not members:
+            raise InvalidSetting("survey.personas", members, "at least one persona")
+        if isinstance(weights, PopulationSpecification):
+            found = weights_of(weights, [each.persona for each in members])
+            weights = {each.name: weight for each, weight in zip(members, found, strict=True)}
+        for name, weight in (weights or {}).items():
+            check_number(f"survey.weights[{name!r}]", weight)
+        agent = self.runtime.spawn(Surveyor, lambda: model)
+        request = HoldSurvey(tuple(each.agent for each in members), asked, dict(weights or {}), at_once, label)
+        reply = agent.ask(request, timeout=None)
+        reply.add_callback(agent.stop)
+        return reply
+
+    def write(
+        self, sampled: SampledPopulation, model: Model, folder: Path | str, *, attempts: int = 3, batch: int = 32
+    ) -> Reply[list[Persona]]:
+        """Have a model word a sample, and return the reply with the personas; see `word_personas`."""
+        agent = self.runtime.spawn(Writer, lambda: (model, sampled))
+        reply = agent.ask(Word(str(folder), attempts, batch), timeout=None)
         reply.add_callback(agent.stop)
         return reply
 

@@ -6,7 +6,7 @@ import asyncio
 import csv
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 import msgspec
@@ -18,6 +18,7 @@ from coterie.messaging import Request
 from coterie.models import Model, ModelRequest, TextMessage, extract
 from coterie.personas.mind.profile_answers import first_named, first_number
 from coterie.runtime import Agent, on
+from coterie.tables import DataTable
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _YES = re.compile(r"\b(?:yes|yeah|sure|certainly|of course|i do|i would|always)\b", re.IGNORECASE)
@@ -119,6 +120,16 @@ class Question(msgspec.Struct, frozen=True):
         )
 
 
+def checked_questions(where: str, questions: Iterable[Question]) -> tuple[Question, ...]:
+    """Return questions, at least one, each with a name of its own. Raises `InvalidSetting`."""
+    asked = tuple(questions)
+    for question in asked:
+        check_instance(f"{where}.questions", question, Question, "a Question: Question(name, text)")
+    if not asked or len({question.name for question in asked}) < len(asked):
+        raise InvalidSetting(f"{where}.questions", asked, "at least one question, and a name of its own for each")
+    return asked
+
+
 _TOLD = """\
 You turn what a person said in an interview into values. Take only what they said; where they gave no answer, give null."""
 
@@ -143,6 +154,8 @@ class SurveyRow(msgspec.Struct, frozen=True):
     """The source of the values: "rules" or "model"."""
     reason: str = ""
     """The error of the model, if rules had to replace it."""
+    weight: float = 1.0
+    """The number of people that the persona stands for, relative to the others."""
 
 
 class AnswerTable(msgspec.Struct, frozen=True):
@@ -168,6 +181,45 @@ class AnswerTable(msgspec.Struct, frozen=True):
     def column(self, name: str) -> dict[str, Value]:
         """Return the answers to one question by persona."""
         return {row.persona: row.values.get(name) for row in self.rows}
+
+    def weighted(self, weights: Mapping[str, float]) -> AnswerTable:
+        """Return the table with weights, by persona; others keep theirs."""
+        rows = [msgspec.structs.replace(row, weight=weights.get(row.persona, row.weight)) for row in self.rows]
+        return AnswerTable(self.questions, tuple(rows))
+
+    def shares(self, name: str) -> dict[str, float]:
+        """Return the weighted shares of the answers to one question, largest first, among the personas that have answered."""
+        sums: dict[str, float] = {}
+        for row in self.rows:
+            if (value := row.values.get(name)) is not None:
+                sums[str(value)] = sums.get(str(value), 0.0) + row.weight
+        total = sum(sums.values()) or 1.0
+        return {key: value / total for key, value in sorted(sums.items(), key=lambda item: (-item[1], item[0]))}
+
+    def mean(self, name: str) -> float | None:
+        """Return the weighted mean of the numbers in answer to one question; yes counts as 1. None without any."""
+        found = [(row.values.get(name), row.weight) for row in self.rows]
+        numbers = [(value, weight) for value, weight in found if isinstance(value, int | float)]
+        total = sum(weight for _, weight in numbers)
+        return sum(value * weight for value, weight in numbers) / total if total else None
+
+    def table(self) -> DataTable:
+        """Return the answers as a table: a row for each persona, with its weight."""
+        names = [question.name for question in self.questions]
+        rows = [
+            {
+                "persona": row.persona,
+                **{name: row.values.get(name) for name in names},
+                "weight": row.weight,
+                "extracted_by": row.by,
+            }
+            for row in self.rows
+        ]
+        return DataTable.of_rows(rows, ["persona", *names, "weight", "extracted_by"])
+
+    def frame(self) -> Any:
+        """Return the answers as a frame of polars, or of pandas; see `DataTable.frame`."""
+        return self.table().frame()
 
     def counts(self, name: str) -> dict[str, int]:
         """Return the number of personas by answer to one question, most frequent first; an empty text counts missing answers."""

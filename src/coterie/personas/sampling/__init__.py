@@ -1,0 +1,1 @@
+"""Populations from a specification: exact quotas, weights, and descriptions that a model words."""
