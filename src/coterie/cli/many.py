@@ -16,9 +16,24 @@ from coterie.cli.interrupting import interruptible
 from coterie.cli.output import print_table
 from coterie.errors.orchestrator import RunFolderFailed
 from coterie.orchestrator import Table, compare, load_scenario
+from coterie.orchestrator.experiments.design import factorial
+from coterie.orchestrator.experiments.design import latin_hypercube as hypercube
+from coterie.orchestrator.experiments.experiment import Experiment
+from coterie.orchestrator.experiments.report import write_experiment_report
+from coterie.orchestrator.experiments.statistics import require_scipy
 from coterie.orchestrator.report import require_report
 from coterie.orchestrator.scenario import parse_scenario, read_scenario
-from coterie.orchestrator.sweep import SweepRow, jobs, means, measure_of, parse_seeds, parse_settings, run_jobs, table
+from coterie.orchestrator.sweep import (
+    SweepRow,
+    jobs,
+    means,
+    measure_of,
+    parse_range,
+    parse_seeds,
+    parse_settings,
+    run_jobs,
+    table,
+)
 
 ScenarioFile = Annotated[Path, typer.Argument(help="The scenario, a TOML file.", show_default=False)]
 
@@ -66,9 +81,30 @@ def sweep(
     processes: Annotated[
         int, typer.Option(min=1, max=1024, help="Processes that work at the same time.", show_default="one for each processor")
     ] = os.cpu_count() or 1,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Record each run in this folder, go on with what it has, and write the report there.", show_default=False
+        ),
+    ] = None,
+    latin_hypercube: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=100_000, help="Cells of a Latin hypercube over ranges: --set KEY=1.5..2.5.", show_default=False
+        ),
+    ] = None,
+    unpaired: Annotated[bool, typer.Option("--unpaired", help="Give each combination seeds of its own.")] = False,
 ) -> None:
-    """Run all combinations of settings and seeds in parallel processes, and write a table and a plot."""
+    """Run all combinations of settings and seeds in parallel processes, and write a table and a plot.
+
+    With --folder, also a report with confidence intervals, tests and effect sizes.
+    """
     require_report("the plot of a sweep")
+    if folder is not None or latin_hypercube is not None or unpaired:
+        _run_experiment(
+            scenario, set_ or [], seeds, folder or out.with_suffix(""), processes, latin_hypercube, paired=not unpaired
+        )
+        return
     settings = parse_settings(set_ or [])
     text = read_scenario(scenario)
     todo = jobs(text, scenario, settings, parse_seeds(seeds))
@@ -103,6 +139,34 @@ def sweep(
     console.print(f"{runs} in {escape(str(out))}, the plot in {escape(str(plot))}", soft_wrap=True)
     if failed:
         console.print(f"[bold red]{failed} did not end[/]; the table says why")
+        raise typer.Exit(1)
+
+
+def _run_experiment(
+    scenario: Path, texts: list[str], seeds: str, folder: Path, processes: int, cells: int | None, *, paired: bool
+) -> None:
+    """Run an experiment in its folder, and write its report."""
+    # SciPy is missing before the first run, and not after the last.
+    require_scipy()
+    if cells is None:
+        design = factorial(parse_settings(texts))
+    else:
+        design = hypercube({key: parse_range(values) for key, values in parse_settings(texts).items()}, cells)
+    experiment = Experiment(scenario, design, seeds=parse_seeds(seeds), paired=paired, folder=folder, processes=processes)
+    recorded, total = experiment.recorded(), len(design.cells) * len(experiment.seeds)
+    console = Console(highlight=False)
+    if recorded:
+        console.print(f"{recorded} of {total} runs are recorded in {escape(str(folder))}", soft_wrap=True)
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console)
+    with interruptible(lambda: f"the runs that have ended are in {folder}; the same command goes on"), bar:
+        task = bar.add_task("runs", total=total, completed=recorded)
+        result = experiment.run(lambda _: bar.advance(task))
+    written = write_experiment_report(result)
+    console.print(f"{total} runs, the report is {escape(str(written[0]))}", soft_wrap=True)
+    for row in result.failed[:10]:
+        console.print(f"failed: {escape(str(row.settings))}, seed {row.seed}: {escape(row.error)}", soft_wrap=True)
+    if result.failed:
+        console.print(f"[bold red]{len(result.failed)} did not end[/]; the same command tries them again")
         raise typer.Exit(1)
 
 

@@ -45,6 +45,13 @@ class CommandRefused(CoterieError):
         super().__init__(f"{path}: {problem}")
 
 
+class ExperimentChanged(CoterieError, ValueError):
+    """The folder of an experiment has runs of another one, which would be mixed with the new ones."""
+
+    def __init__(self, path: Path | str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}; choose another folder, or remove this one")
+
+
 class ServerFailed(CoterieError):
     """An address cannot be served on. The cause is the reason."""
 

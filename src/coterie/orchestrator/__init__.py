@@ -26,6 +26,22 @@ from coterie.orchestrator.components import (
     processing_component,
 )
 from coterie.orchestrator.control import Adjustable, RunCommand, RunStatus, adjusted, run_status, send_command
+from coterie.orchestrator.experiments.assignment import Assignment, assign
+from coterie.orchestrator.experiments.design import Design, factorial, latin_hypercube
+from coterie.orchestrator.experiments.executors import RayExecutor
+from coterie.orchestrator.experiments.experiment import Experiment
+from coterie.orchestrator.experiments.records import ExperimentResult
+from coterie.orchestrator.experiments.report import write_experiment_report, write_study_report
+from coterie.orchestrator.experiments.statistics import (
+    AnswerComparison,
+    SampleComparison,
+    SampleSummary,
+    compare_answers,
+    compare_groups,
+    compare_samples,
+    holm,
+    summarise_sample,
+)
 from coterie.orchestrator.exporting import export_run
 from coterie.orchestrator.kind import (
     Bar,
@@ -47,6 +63,8 @@ from coterie.orchestrator.scenario import Scenario, load_scenario
 
 __all__ = [
     "Adjustable",
+    "AnswerComparison",
+    "Assignment",
     "Assistant",
     "Bar",
     "Component",
@@ -55,6 +73,9 @@ __all__ = [
     "ComponentState",
     "ComponentStatus",
     "Components",
+    "Design",
+    "Experiment",
+    "ExperimentResult",
     "GetAgents",
     "GetResponse",
     "GetStatus",
@@ -63,11 +84,14 @@ __all__ = [
     "Orchestrator",
     "Place",
     "Plot",
+    "RayExecutor",
     "RunCommand",
     "RunContext",
     "RunOverview",
     "RunRecord",
     "RunStatus",
+    "SampleComparison",
+    "SampleSummary",
     "Scenario",
     "ScenarioKind",
     "ScenarioParameters",
@@ -77,11 +101,18 @@ __all__ = [
     "WorldFeedback",
     "action_component",
     "adjusted",
+    "assign",
     "compare",
+    "compare_answers",
+    "compare_groups",
+    "compare_samples",
     "current_request",
     "environment_component",
     "export_run",
+    "factorial",
     "find_runs",
+    "holm",
+    "latin_hypercube",
     "load_run",
     "load_scenario",
     "memory_component",
@@ -92,5 +123,8 @@ __all__ = [
     "run_scenario",
     "run_status",
     "send_command",
+    "summarise_sample",
+    "write_experiment_report",
     "write_report",
+    "write_study_report",
 ]

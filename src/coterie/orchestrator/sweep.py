@@ -12,7 +12,7 @@ import threading
 import tomllib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,6 +69,20 @@ def parse_settings(texts: Sequence[str]) -> dict[str, list[Any]]:
     return settings
 
 
+def parse_range(values: Sequence[Any]) -> Any:
+    """Return the range of a setting that was given as ``low..high``, as a tuple of two numbers, and other values as they are.
+
+    Raises `ScenarioError` for a range that is none.
+    """
+    if len(values) != 1 or not isinstance(values[0], str) or ".." not in values[0]:
+        return list(values)
+    low, _, high = values[0].partition("..")
+    found = _value(low), _value(high)
+    if not all(isinstance(each, int | float) for each in found):
+        raise ScenarioError("--set", [f"{values[0]!r} is no range of numbers; write key=1.5..2.5"])
+    return found
+
+
 def parse_seeds(text: str) -> list[int]:
     """Return the seeds of ``1..20``, ``3``, or ``1,5,9``. Raises `ScenarioError`."""
     try:
@@ -91,21 +105,60 @@ def jobs(text: str, path: Path, settings: Mapping[str, Sequence[Any]], seeds: Se
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(path, [f"it is not TOML: {error}"]) from error
     check_scenario(data, path)
-    made = []
+    made: list[SweepRun] = []
     for values in itertools.product(*settings.values()):
         chosen = dict(zip(settings, values, strict=True))
-        changed = msgspec.msgpack.decode(msgspec.msgpack.encode(data))
-        for key, value in chosen.items():
-            _put(changed, key, value, path)
-        check_scenario(changed, f"{path} with {', '.join(f'{key}={value}' for key, value in chosen.items())}")
-        made += [SweepRun(chosen, seed, {**changed, "seed": seed}, str(path)) for seed in seeds]
+        made += _of_cell(data, path, chosen, seeds)
         if len(made) > _MOST:
             raise ScenarioError("sweep", [f"these are more than {_MOST} runs; set fewer values, or fewer seeds"])
     return made
 
 
-def run_jobs(todo: Sequence[SweepRun], processes: int, done: Callable[[SweepRow], object]) -> list[SweepRow]:
-    """Do the runs in `processes` processes, call `done` when each ends, and return the rows in the order of the runs.
+def jobs_of_cells(text: str, path: Path, runs: Sequence[tuple[Mapping[str, Any], int]]) -> list[SweepRun]:
+    """Return a run for each combination of settings with a seed, each checked. Raises `ScenarioError`."""
+    data = tomllib.loads(text)
+    made: list[SweepRun] = []
+    for settings, several in itertools.groupby(runs, key=lambda run: run[0]):
+        made += _of_cell(data, path, dict(settings), [seed for _, seed in several])
+    return made
+
+
+def _of_cell(data: dict[str, Any], path: Path, settings: dict[str, Any], seeds: Sequence[int]) -> list[SweepRun]:
+    changed = msgspec.msgpack.decode(msgspec.msgpack.encode(data))
+    for key, value in settings.items():
+        _put(changed, key, value, path)
+    check_scenario(changed, f"{path} with {', '.join(f'{key}={value}' for key, value in settings.items())}")
+    return [SweepRun(settings, seed, {**changed, "seed": seed}, str(path)) for seed in seeds]
+
+
+def run_in_executor(
+    executor: Executor, work: Callable[[Any], SweepRow], todo: Sequence[Any], done: Callable[[SweepRow], object]
+) -> None:
+    """Do the runs by an executor, and call `done` when each ends. A run that is lost is a row with the error."""
+    futures = {executor.submit(work, job): job for job in todo}
+    try:
+        for future in as_completed(futures):
+            error = future.exception()
+            settings, seed = _named(futures[future])
+            done(future.result() if error is None else SweepRow(settings, seed, error=describe(error)))
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
+
+
+def _named(job: Any) -> tuple[dict[str, Any], int]:
+    """Return the settings and the seed of a run."""
+    return (job.settings, job.seed) if isinstance(job, SweepRun) else job
+
+
+def run_jobs(
+    todo: Sequence[Any],
+    processes: int,
+    done: Callable[[SweepRow], object],
+    work: Callable[[Any], SweepRow] | None = None,
+) -> list[SweepRow]:
+    """Do the runs in `processes` processes, each by `work`, which is `run_job` by default, call `done` when each ends, and return the rows in the order of the runs.
 
     If a process is killed, the runs that were in progress are done again, each in a process of its own. A run whose process
     is killed again is a row with that error; the others go on.
@@ -113,16 +166,16 @@ def run_jobs(todo: Sequence[SweepRun], processes: int, done: Callable[[SweepRow]
     rows: dict[int, SweepRow] = {}
 
     def ended(place: int, future: Future[SweepRow]) -> None:
-        error, job = future.exception(), todo[place]
-        rows[place] = future.result() if error is None else SweepRow(job.settings, job.seed, error=describe(error))
+        error, (settings, seed) = future.exception(), _named(todo[place])
+        rows[place] = future.result() if error is None else SweepRow(settings, seed, error=describe(error))
         done(rows[place])
 
     waiting = deque(range(len(todo)))
     while waiting:
-        for place in _in_pool(todo, waiting, processes, ended):
-            if _in_pool(todo, deque([place]), 1, ended):
-                job = todo[place]
-                rows[place] = SweepRow(job.settings, job.seed, error=_KILLED)
+        for place in _in_pool(todo, waiting, processes, ended, work or run_job):
+            if _in_pool(todo, deque([place]), 1, ended, work or run_job):
+                settings, seed = _named(todo[place])
+                rows[place] = SweepRow(settings, seed, error=_KILLED if work is None else f"{_KILLED}; or {_UNGUARDED}")
                 done(rows[place])
     return [rows[place] for place in range(len(todo))]
 
@@ -130,8 +183,15 @@ def run_jobs(todo: Sequence[SweepRun], processes: int, done: Callable[[SweepRow]
 _KILLED = "its process was killed, twice; perhaps there was not enough memory: use fewer processes"
 
 
+_UNGUARDED = 'the script that holds the function has no `if __name__ == "__main__":` around its main part'
+
+
 def _in_pool(
-    todo: Sequence[SweepRun], waiting: deque[int], processes: int, ended: Callable[[int, Future[SweepRow]], object]
+    todo: Sequence[Any],
+    waiting: deque[int],
+    processes: int,
+    ended: Callable[[int, Future[SweepRow]], object],
+    work: Callable[[Any], SweepRow],
 ) -> list[int]:
     """Do the runs that wait, in a pool of processes. Return those that were in progress when one of its processes was killed."""
     context = multiprocessing.get_context("spawn")
@@ -145,7 +205,7 @@ def _in_pool(
                 while waiting and not killed and len(running) < processes:
                     with _children_deaf_to_interrupts():
                         # It may start a process.
-                        future = pool.submit(run_job, todo[waiting[0]])
+                        future = pool.submit(work, todo[waiting[0]])
                     running[future] = waiting.popleft()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     place = running.pop(future)

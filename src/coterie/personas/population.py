@@ -27,7 +27,7 @@ from coterie.personas.reference import PersonaRef, name_of
 from coterie.personas.sampling.sampling import SampledPopulation
 from coterie.personas.sampling.specification import PopulationSpecification
 from coterie.personas.sampling.weights import weights_of
-from coterie.personas.sampling.wording import Word, Writer
+from coterie.personas.sampling.wording import PersonaWriter, Word
 from coterie.personas.survey import AnswerTable, Question, SurveyAnswer, Tabulate, Tabulator, checked_questions
 from coterie.personas.surveyor import HoldSurvey, Survey, Surveyor
 from coterie.runtime import AgentRef, Dispatcher, Reply, Runtime
@@ -256,7 +256,7 @@ class Population:
         self, sampled: SampledPopulation, model: Model, folder: Path | str, *, attempts: int = 3, batch: int = 32
     ) -> Reply[list[Persona]]:
         """Have a model word a sample, and return the reply with the personas; see `word_personas`."""
-        agent = self.runtime.spawn(Writer, lambda: (model, sampled))
+        agent = self.runtime.spawn(PersonaWriter, lambda: (model, sampled))
         reply = agent.ask(Word(str(folder), attempts, batch), timeout=None)
         reply.add_callback(agent.stop)
         return reply

@@ -95,6 +95,10 @@ class DataTable(Mapping[str, tuple[Any, ...]]):
         kept = [place for place in range(self.rows) if all(column[place] == value for column, value in columns)]
         return DataTable({name: [column[place] for place in kept] for name, column in self._columns.items()})
 
+    def without(self, *names: str) -> DataTable:
+        """Return the table without some columns."""
+        return DataTable({name: values for name, values in self._columns.items() if name not in names})
+
     def csv(self) -> str:
         """Return the table as comma-separated values: missing values are empty, nested ones are JSON.
 

@@ -72,7 +72,7 @@ class Word(Request[list[Persona]]):
     batch: int
 
 
-class Writer(Agent):
+class PersonaWriter(Agent):
     """Words a sample by a model; `get` returns both, because arguments of an agent are copied."""
 
     def __init__(self, get: Any) -> None:

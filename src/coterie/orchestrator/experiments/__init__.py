@@ -1,0 +1,1 @@
+"""Experiments: designs, recorded assignment, runs in parallel processes, statistics, and one report."""
