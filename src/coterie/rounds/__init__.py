@@ -7,7 +7,8 @@ replayed. Agents decide by themselves, and `coterie.world` stores the outcome.
 
 from coterie.rounds.collecting import Reporter, by_agent, by_round, by_stage, by_type
 from coterie.rounds.gathering import Closing, Gathering
-from coterie.rounds.graph import END, Edge, Graph, Stage, commit, per_agent, together
+from coterie.rounds.graph import END, Edge, Graph, Stage, commit, for_all, per_agent, together
+from coterie.rounds.groups import AgentGroup, ColumnTurn
 from coterie.rounds.member import Member
 from coterie.rounds.plan import Activation, Change, Mode
 from coterie.rounds.proposals import Proposal, Verdict
@@ -19,8 +20,10 @@ from coterie.rounds.turn import Turn
 __all__ = [
     "END",
     "Activation",
+    "AgentGroup",
     "Change",
     "Closing",
+    "ColumnTurn",
     "Edge",
     "Gathering",
     "Graph",
@@ -40,6 +43,7 @@ __all__ = [
     "by_stage",
     "by_type",
     "commit",
+    "for_all",
     "per_agent",
     "together",
 ]

@@ -10,6 +10,7 @@ from typing import Any
 from coterie.errors import InvalidSetting
 from coterie.kernel import Address, Checkpointable, check_instance, choice
 from coterie.rounds.graph import Graph
+from coterie.rounds.groups import AgentGroup
 from coterie.rounds.plan import Activation, Mode
 from coterie.runtime import Agent
 
@@ -18,18 +19,29 @@ def agents_of(agents: Any) -> dict[str, Any]:
     """Return agents by name. Raises `InvalidSetting`."""
     if isinstance(agents, str) or not isinstance(agents, Iterable):
         raise InvalidSetting("Simulation.agents", agents, "names, or a mapping of names to agents")
-    given = list(agents)
+    given = [each.name if isinstance(each, AgentGroup) else each for each in agents]
     for name in given:
         if not Address.is_name(name) or "/" in name:
             raise InvalidSetting("Simulation.agents", name, "names that are text without '#' and '/'")
     for name, count in Counter(given).items():
         if count > 1:
             raise InvalidSetting("Simulation.agents", name, f"each name once; this one is given {count} times")
-    made = dict(agents) if isinstance(agents, Mapping) else dict.fromkeys(given)
+    groups = {} if isinstance(agents, Mapping) else {each.name: each for each in agents if isinstance(each, AgentGroup)}
+    made = dict(agents) if isinstance(agents, Mapping) else {**dict.fromkeys(given), **groups}
+    _check_groups({name: agent for name, agent in made.items() if isinstance(agent, AgentGroup)}, made)
     for name, agent in made.items():
         if isinstance(agent, Agent) or inspect.isclass(agent):
             raise InvalidSetting(f"Simulation.agents[{name!r}]", agent, "an object, a function, or an agent's reference")
     return made
+
+
+def _check_groups(groups: Mapping[str, AgentGroup], agents: Mapping[str, Any]) -> None:
+    for name, group in groups.items():
+        if name != group.name:
+            raise InvalidSetting(f"Simulation.agents[{name!r}]", group, f"the group under its own name, {group.name!r}")
+        others = [*agents, *(each for other in groups.values() if other is not group for each in other.names)]
+        if both := next((other for other in others if other in group.rows.places), None):
+            raise InvalidSetting("Simulation.agents", both, f"a name that no agent of the group {name} has")
 
 
 def members_of(members: Any, agents: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -88,10 +100,14 @@ def check_mode(graph: Graph, mode: Any, activation: Any) -> tuple[Mode, Activati
     return mode, activation
 
 
-def check_stages(graph: Graph, agents: Mapping[str, Any]) -> None:
-    """Check that stages which are methods have agents that are objects. Raises `InvalidSetting`."""
-    named = [stage.name for stage in graph.stages if stage.work is None and not stage.commits]
-    alone = [name for name, agent in agents.items() if agent is None]
+def check_stages(graph: Graph, agents: Mapping[str, Any], activation: Activation) -> None:
+    """Check that stages which are methods have agents that are objects, and that groups act at once. Raises `InvalidSetting`."""
+    groups = [agent for agent in agents.values() if isinstance(agent, AgentGroup)]
+    if groups and activation is not Activation.AT_ONCE:
+        need = f"at-once for the group {groups[0].name!r}, or its agents one by one: Simulation(world, group.names, ...)"
+        raise InvalidSetting("Simulation.activation", activation.value, need)
+    named = [stage.name for stage in graph.stages if stage.work is None and not stage.commits and not stage.of]
+    alone = [name for name, agent in agents.items() if agent is None or isinstance(agent, AgentGroup)]
     if named and alone:
         need = f"an object with the method {named[0]!r}, or a graph whose stages are functions"
         raise InvalidSetting(f"Simulation.agents[{alone[0]!r}]", None, need)

@@ -16,8 +16,9 @@ from coterie.errors import InvalidSetting, describe
 from coterie.errors.rounds import CollectFailed
 from coterie.kernel import check_instance
 from coterie.rounds.graph import Graph
+from coterie.rounds.groups import AgentGroup
 from coterie.rounds.recorded import INTERLEAVING, JOINED, LEFT, OUTSIDE, ROUND
-from coterie.runtime import AgentRef
+from coterie.rounds.selection import type_of
 from coterie.tables import DataTable
 from coterie.tables.columns import GrowingColumn, plain
 from coterie.world import Event, EventLog, ExternalEvent, View
@@ -93,7 +94,10 @@ class DataCollector:
     def __init__(self, reporters: Mapping[str, Reporter], graph: Graph, agents: Mapping[str, Any]) -> None:
         self._reporters = {by: {n: r for n, r in reporters.items() if r.by == by} for by in ("round", "agent", "type", "stage")}
         self._stages = [stage.name for stage in graph.stages]
-        self._types = {name: type_of(agent) for name, agent in agents.items()} if reporters else {}
+        self._types = {name: type_of(name, agent) for name, agent in agents.items()} if reporters else {}
+        self._groups = {name: agent.names for name, agent in agents.items() if reporters and isinstance(agent, AgentGroup)}
+        for group, names in self._groups.items():
+            self._types.update(dict.fromkeys(names, group))
         self._columns: dict[str, dict[str, GrowingColumn]] = {}
         for by, several in self._reporters.items():
             if several:
@@ -138,17 +142,21 @@ class DataCollector:
             self._add(*each)
             self._failed = self._failed[1:]
 
+    def _type(self, name: str) -> str:
+        """Return the type of an agent; one that was born has no object here, and its name tells it."""
+        found = self._types.get(name)
+        return found if found is not None else type_of(name, None)
+
     def _add(self, number: int, view: View, settled: tuple[Sequence[Event], Sequence[tuple[View, Sequence[Event]]]]) -> None:
         events, commits = settled
         members = self._members(number) if self._reporters["agent"] or self._reporters["type"] else []
+        members = [each for name in members for each in self._groups.get(name, (name,))]
         names_of: dict[str, list[str]] = {}
         for name in members if self._reporters["type"] else ():
-            names_of.setdefault(self._types.get(name, ""), []).append(name)
+            names_of.setdefault(self._type(name), []).append(name)
         subjects: dict[str, Iterable[tuple[dict[str, Any], str, tuple[Any, ...]]]] = {
             "round": [({}, "", (view, events))],
-            "agent": (
-                ({"agent": name, "type": self._types.get(name, "")}, f"the agent {name}", (view, name)) for name in members
-            ),
+            "agent": (({"agent": name, "type": self._type(name)}, f"the agent {name}", (view, name)) for name in members),
             "type": (
                 ({"type": kind, "agents": len(names)}, f"the type {kind}", (view, tuple(names)))
                 for kind, names in sorted(names_of.items())
@@ -228,13 +236,6 @@ class DataCollector:
             seen = views.get(place, seen)
             rows.append((name, seen, tuple(outcomes.get(place, ()))))
         return rows
-
-
-def type_of(agent: Any) -> str:
-    """Return the type of an agent of a simulation: the name of its class or function; ``agent`` for a name alone."""
-    if agent is None or isinstance(agent, AgentRef):
-        return "agent"
-    return str(getattr(agent, "__name__", type(agent).__qualname__))
 
 
 def _value_of(key: str, view: View, events: Sequence[Event]) -> Any:  # noqa: ARG001 - as every reporter of a round

@@ -7,7 +7,7 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import msgspec
 
@@ -185,6 +185,10 @@ class Stage(msgspec.Struct, frozen=True, eq=False):
     """The function; None if each agent has a method of the stage's name, and for a commit."""
     together: bool
     """Whether all agents wait for each other before it."""
+    for_all: bool = False
+    """Whether it is done for all agents of a group at once, with arrays."""
+    of: str = ""
+    """The type of the agents that do it, which others pass over; empty for all."""
     commits: bool = False
     """Whether it only commits the intents so far, so that the next stages see their outcome."""
 
@@ -201,14 +205,35 @@ class Stage(msgspec.Struct, frozen=True, eq=False):
         return self.work(turn)
 
 
-def per_agent(work: Work | str) -> Stage:
+def per_agent(work: Work | str, *, of: str | type = "") -> Stage:
     """Return a stage that each agent does: a function of a `Turn`, or the name of a method of the agents.
 
-    A function may be ``async``. Both run on the agent's own thread. Usable as a decorator.
+    A function may be ``async``. Both run on the agent's own thread. With `of`, only the agents of that type do it, and others pass it
+    over: the name of a group, or a class of agents. Usable as a decorator.
     """
     if isinstance(work, str):
-        return Stage(work, None, together=False)
-    return Stage(_name_of(work), work, together=False)
+        return Stage(work, None, together=False, of=_type_name(of))
+    return Stage(_name_of(work), work, together=False, of=_type_name(of))
+
+
+@overload
+def for_all(work: Work) -> Stage: ...
+@overload
+def for_all(work: str) -> Callable[[Work], Stage]: ...
+def for_all(work: Work | str) -> Stage | Callable[[Work], Stage]:
+    """Return a stage that is done for all agents of a group at once: a plain function of a `ColumnTurn`, which has arrays.
+
+    Usable as a decorator, for all groups or for one: ``@for_all`` or ``@for_all("trader")``. Agents of no group pass it over.
+    """
+    if isinstance(work, str):
+        return lambda function: Stage(_name_of(function), function, together=False, for_all=True, of=work)
+    return Stage(_name_of(work), work, together=False, for_all=True)
+
+
+def _type_name(of: Any) -> str:
+    if not isinstance(of, str | type):
+        raise InvalidGraph([f"of={of!r} is no type of agents; give the name of a group, or a class of agents"])
+    return of if isinstance(of, str) else of.__name__
 
 
 def together(work: Work) -> Stage:

@@ -12,6 +12,7 @@ import msgspec
 from coterie.errors import CheckpointRefused, InvalidSetting, InvalidValue
 from coterie.kernel import Checkpointable
 from coterie.kernel.checkpoint import detach
+from coterie.rounds.groups import AgentGroup
 from coterie.runtime import Agent, AgentRef
 from coterie.world.state.values import freeze
 
@@ -90,7 +91,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
 
 def _is_stateless(value: Any) -> bool:
     """Return whether a value cannot change: plain values, functions, frozen classes."""
-    if isinstance(value, _STATELESS) or inspect.isroutine(value):
+    if isinstance(value, (*_STATELESS, AgentGroup)) or inspect.isroutine(value):
         return True
     if isinstance(value, tuple | frozenset):
         return all(map(_is_stateless, value))

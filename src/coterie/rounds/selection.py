@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
@@ -93,12 +92,13 @@ class Selection(Sequence[str]):
 class Roster:
     """The agents of a round, and their types, which are worked out when they are first asked for. Immutable for its readers."""
 
-    __slots__ = ("_agents", "_types", "names")
+    __slots__ = ("_agents", "_members", "_types", "names")
 
-    def __init__(self, names: Sequence[str], agents: Mapping[str, Any]) -> None:
-        self.names = names
+    def __init__(self, names: Sequence[str], agents: Mapping[str, Any], members: Mapping[str, Sequence[str]]) -> None:
+        self.names = sorted([*names, *(each for group in members.values() for each in group)]) if members else names
         """Sorted."""
         self._agents = agents
+        self._members = members
         self._types: dict[str, str] | None = None
 
     @property
@@ -106,14 +106,22 @@ class Roster:
         """The types of the agents, by name."""
         if self._types is None:
             # Two threads may do this at the same time, with the same result.
-            self._types = {name: type_of(name, self._agents.get(name)) for name in self.names}
+            types = {name: type_of(name, self._agents.get(name)) for name in self.names}
+            for group, names in self._members.items():
+                types.update(dict.fromkeys(names, group))
+            self._types = types
         return self._types
 
 
-NOBODY = Roster((), {})
+NOBODY = Roster((), {}, {})
 
 
 def type_of(name: str, agent: Any) -> str:
-    """Return the type of an agent: the class of an object; for a name alone and for a function the name up to the first hyphen."""
-    alone = agent is None or isinstance(agent, AgentRef) or inspect.isroutine(agent)
-    return name.partition("-")[0] if alone else type(agent).__name__
+    """Return the type of an agent: the class of an object, the name of a function.
+
+    The type of a name alone is the part before its first hyphen, or ``agent`` without one.
+    """
+    if agent is None or isinstance(agent, AgentRef):
+        kind, hyphen, _ = name.partition("-")
+        return kind if hyphen else "agent"
+    return str(getattr(agent, "__name__", type(agent).__name__))

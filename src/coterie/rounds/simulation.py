@@ -25,6 +25,7 @@ from coterie.rounds.engine.restoring import cut_off, make_checkpoint, restore_en
 from coterie.rounds.engine.strategies import strategy_of
 from coterie.rounds.engine.timeline import Span
 from coterie.rounds.graph import Graph
+from coterie.rounds.groups import AgentGroup
 from coterie.rounds.plan import Activation, Change, Membership, Mode, OnError, Plan, Settle
 from coterie.rounds.proposals import Binding
 from coterie.rounds.recorded import STARTED, RecordedDecisions, versions
@@ -45,7 +46,7 @@ class Simulation:
         graph = Graph.chain(analyse, propose, together(judge), decide)
         result = Simulation(world, agents, graph, mode=Mode.SYNC_POINTS, seed=7, turn_timeout=30).run(rounds=12)
 
-    `agents` are names, or a mapping of names to participants: objects (with or without ``async`` methods), functions,
+    `agents` are names and groups, or a mapping of names to participants: objects (with or without ``async`` methods), functions,
     coroutine functions, or references of runtime agents (see `Member`). Objects are copied, and each lives on a thread of
     its own that `dispatcher` gives it. `members` are the initial members, by default all; `membership`, `join` and
     `leave` change them later, and so do births and deaths: `Turn.bear` and `Turn.die`. `born` returns the agent of a name that
@@ -74,7 +75,7 @@ class Simulation:
     def __init__(
         self,
         world: World,
-        agents: Mapping[str, Any] | Iterable[str],
+        agents: Mapping[str, Any] | Iterable[str | AgentGroup],
         graph: Graph,
         *,
         mode: Mode | str = Mode.SYNC_POINTS,
@@ -108,8 +109,8 @@ class Simulation:
         chosen = members_of(members, given)
         check_functions(resolver=resolver, settle=settle, membership=membership, born=born)
         check_mappings(mechanisms, keep, dispatcher)
-        check_stages(graph, given)
         wanted = check_mode(graph, mode, activation)
+        check_stages(graph, given, wanted[1])
         keeps = world.log is not None if checkpoints is None else checkpoints
         if keeps and world.log is None:
             raise InvalidSetting("Simulation.checkpoints", checkpoints, "a world with a log to keep them in")

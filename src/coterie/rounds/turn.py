@@ -10,6 +10,7 @@ from typing import Any
 from coterie.errors import InvalidIntent, InvalidValue, TurnForfeited
 from coterie.kernel import Address, check_instance, check_number, stream
 from coterie.kernel.checkpoint import detach
+from coterie.rounds.draws import Draws, stream_key
 from coterie.rounds.graph import Stage
 from coterie.rounds.proposals import Proposal
 from coterie.rounds.selection import NOBODY, Selection
@@ -27,6 +28,7 @@ class Turn:
     """
 
     __slots__ = (
+        "_draw",
         "_forfeited",
         "_intents",
         "_left",
@@ -36,6 +38,7 @@ class Turn:
         "_stage",
         "agent",
         "due",
+        "failures",
         "inputs",
         "name",
         "over",
@@ -74,6 +77,9 @@ class Turn:
         """The number of earlier visits of the agent to this stage in this round."""
         self.place = place
         """The position of the stage in the graph."""
+        self._draw: Draws | None = None
+        self.failures: dict[str, Exception] = {}
+        """The errors of single agents, if it is the turn of a group."""
         self.roster = NOBODY
         """The agents of the round. Set by the engine."""
         self._stage = stage
@@ -96,6 +102,26 @@ class Turn:
     def stage(self) -> str:
         """The name of the stage."""
         return self._stage.name
+
+    @property
+    def seed(self) -> int | str:
+        """The seed of the simulation."""
+        return self._seed
+
+    @property
+    def for_all(self) -> bool:
+        """Whether the stage is done for all agents of a group at once."""
+        return self._stage.for_all
+
+    @property
+    def draw(self) -> Draws:
+        """Draws of this agent, round, stage and visit alone, which a stage for all agents at once makes in the same way.
+
+        Cheaper than `random`, and independent of it.
+        """
+        if self._draw is None:
+            self._draw = Draws(self.name, stream_key(self._seed, self.round, self.stage, self.visit))
+        return self._draw
 
     @property
     def work(self) -> Any:
@@ -166,6 +192,30 @@ class Turn:
             Proposal(self.name, str(freeze(kind, "kind")), wanted, self.round, self.place, len(self._proposals))
         )
         self._enter()
+
+    def frozen(self, name: str, value: Any) -> Any:
+        """Return the value of an argument as an intent has it. Raises `InvalidValue`."""
+        return freeze(value, name)
+
+    def intend_columns(self, make: Callable[[int], Any], action: str, priority: int) -> None:
+        """Submit intents of a column; `make` makes them, given their index. For `ColumnTurn`. Raises the errors of `intend`."""
+        self._enter()
+        check_instance("intend.action", action, str, "the name of an action, as text")
+        check_number("intend.priority", priority, least=-_WIDE, whole=True)
+        self._intents.append(make(self._left + len(self._intents)))
+        self._enter()
+
+    def of_member(self, name: str, inputs: Mapping[str, Any]) -> Turn:
+        """Return the turn of one agent of the group whose turn this is. For the executor."""
+        made = Turn(name, self.round, self._stage, self.place, self.view, inputs, self._seed, self.visit, self._left)
+        made.roster = self.roster
+        return made
+
+    def take(self, own: Turn) -> None:
+        """Take the intents and proposals of one agent of the group. For the executor."""
+        self._enter()
+        self._intents.extend(own._intents)
+        self._proposals.extend(own._proposals)
 
     def forfeit(self, reason: str) -> None:
         """Refuse intents and proposals from now on. For the engine."""

@@ -14,6 +14,7 @@ from coterie.world.monitors.health import Check, HealthMonitor
 from coterie.world.monitors.resources import Limit, RateMonitor, ResourceController, ResourceMonitor
 from coterie.world.observers import Observer
 from coterie.world.resolvers import Resolver
+from coterie.world.state.column import Column
 from coterie.world.state.differences import differences, patched
 from coterie.world.state.event import Event
 from coterie.world.state.values import thaw
@@ -22,6 +23,7 @@ from coterie.world.world import World
 
 __all__ = [
     "Check",
+    "Column",
     "Event",
     "EventLog",
     "ExternalEvent",

@@ -111,7 +111,7 @@ class PendingCommit:
     def happened(self, event: Event) -> None:
         """Apply an event without an intent, whose values are frozen."""
         self.fold.apply(event, frozen=True)
-        self.fold.touched.update(event.changes)
+        self.fold.touched |= self.fold.touched_by(event)
         self.expires.update(event.expires)
         self.events.append(event)
 

@@ -19,7 +19,7 @@ from coterie.errors.world import LogDamaged, LogTaken
 from coterie.kernel import check_instance, check_number
 from coterie.storage import Database, Pending, Row, Schema, Transaction, open_database
 from coterie.world.state.event import EMPTY, Event, Fold, start
-from coterie.world.state.values import encoder
+from coterie.world.state.values import as_extended, encoder
 from coterie.world.state.view import Digest, View
 
 _SCHEMA = Schema(
@@ -119,8 +119,8 @@ class EventLog:
         self.world = world
         self.durable = durable
         self._kept = snapshots
-        self._decoder = msgspec.msgpack.Decoder(list[Event])
-        self._snapshots = msgspec.msgpack.Decoder(_Snapshot)
+        self._decoder = msgspec.msgpack.Decoder(list[Event], ext_hook=as_extended)
+        self._snapshots = msgspec.msgpack.Decoder(_Snapshot, ext_hook=as_extended)
         try:
             self.database.migrate(_SCHEMA)
         except BaseException:
@@ -324,6 +324,6 @@ def newest_state(log: EventLog) -> tuple[View, Digest, int]:
     for event in log.events(before.sequence + 1):
         making.apply(event)
         if kept is not None:
-            digest.touch((*event.changes, *event.removed), before)
+            digest.touch(making.touched_by(event), before)
     view = making.view()
     return view, digest if kept is not None else Digest.of(view), before.sequence

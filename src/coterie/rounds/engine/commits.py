@@ -11,12 +11,15 @@ from typing import Any
 from msgspec.structs import replace
 
 from coterie.errors import UpdateRefused
+from coterie.kernel import stream
 from coterie.rounds.collecting import DataCollector
+from coterie.rounds.engine.column_commits import events_of, expanded
 from coterie.rounds.engine.deadlines import UserCodeWatch
 from coterie.rounds.engine.failures import MechanismsFailed, ResolverFailures
 from coterie.rounds.engine.lives import note_lives
 from coterie.rounds.engine.settling import RoundSettler
 from coterie.rounds.engine.tokens import OpenRound
+from coterie.rounds.groups import ColumnIntents
 from coterie.rounds.plan import Plan
 from coterie.rounds.proposals import PREFIX, Verdict, bound
 from coterie.rounds.recorded import ACCEPTED, INTERLEAVING, OUTSIDE, PROPOSED, REJECTED, ROUND, RecordedStep
@@ -143,8 +146,9 @@ class CommitMaker:
         self.repeat_outside()
         opened.commits += 1
         seed = f"{plan.seed}/{opened.number}/{opened.commits}"
-        batch = list(intents)
         before = self._world.view()
+        batch, decided = self._columns(list(intents), resolver, before, seed)
+        everything = [*decided, *everything]
 
         def commit(deciding: Resolver) -> tuple[Event, ...]:
             self.failures.mechanisms = deciding is not plan.resolver
@@ -170,6 +174,17 @@ class CommitMaker:
         opened.events.extend(self._made(made))
         note_lives(opened, made)
         opened.commits_made.append((before, made))
+
+    def _columns(self, batch: list[Any], resolver: Resolver, view: View, seed: str) -> tuple[list[Intent], list[ExternalEvent]]:
+        """Return the intents that are decided one by one, and the events of those of whole columns that are granted together."""
+        if not any(each.__class__ is ColumnIntents for each in batch):
+            return batch, []
+        if resolver is self._plan.resolver and not self._world.rules:
+            made = events_of(view, batch, resolver, stream(seed, "commit"))
+            if made is not None:
+                self.failures.succeeded()
+                return made
+        return expanded(batch), []
 
     def settle(self, opened: OpenRound) -> str:
         """Call the simulation's `settle` after the last commit of a round; return its reason to stop, or an empty text."""

@@ -7,11 +7,12 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from coterie.concurrency import PeriodicJob, Rank, Timer, Timers, new_lock
 from coterie.concurrency.threads import stack_of
 from coterie.kernel import Clock
-from coterie.rounds.engine.executors import Inbox, Report
+from coterie.rounds.engine.executors import Inbox, Report, take
 from coterie.rounds.turn import Turn
 
 _ROUNDING = 0.001
@@ -76,6 +77,17 @@ class Deadlines:
         with self._lock:
             while self._turns and (self._turns[0][1] is turn or _is_void(*self._turns[0])):
                 self._turns.popleft()
+
+    def wait_for(self, running: dict[int, tuple[Turn, Any]]) -> None:
+        """Wait for the running turns: a model request of theirs may be paid for already, and its reply is recorded."""
+        while running:
+            report = take(self._inbox)
+            if isinstance(report, BaseException):
+                raise report
+            found = running.pop(id(report.turn), None)
+            if found is not None:
+                found[0].over = True
+                self.ended(found[0])
 
     def close(self) -> None:
         """Stop reporting."""

@@ -12,7 +12,7 @@ from coterie.rounds.engine.commits import CommitMaker, in_order, refused_notes, 
 from coterie.rounds.engine.deadlines import Deadlines
 from coterie.rounds.engine.executors import ExecutorPool, Inbox, Report, take
 from coterie.rounds.engine.failures import ResolverFailures, StageFailures, cause_of_kind
-from coterie.rounds.engine.lives import Lives, join
+from coterie.rounds.engine.lives import Lives, join, note_failures
 from coterie.rounds.engine.timeline import Timeline
 from coterie.rounds.engine.tokens import OpenRound, Status, Token, TokenTable
 from coterie.rounds.gathering import Gathering
@@ -135,6 +135,9 @@ class RoundEngine:
         token.turn, token.sequence = turn, view.sequence
         key = (token.name, token.round, token.stage, visit)
         forfeit = self.recorded.forfeits.get(key, "")
+        if (stage.of or stage.for_all) and not self.lives.does(token.name, stage):
+            self.pass_on(token, turn, None, done=False)
+            return
         if visit >= _MOST_VISITS:
             forfeit = f"it came to {token.stage} more than {_MOST_VISITS} times"
         if forfeit:
@@ -233,6 +236,10 @@ class RoundEngine:
             return
         self.timeline.turn(token.name, token.round, turn.stage, report.began, report.ended)
         opened = self.open[token.round]
+        if turn.failures:
+            for error in turn.failures.values():
+                self._raise_if_it_halts(error)
+            note_failures(opened, turn, self.failures)
         intents, proposals = turn.wanted()
         token.intended += len(intents)
         opened.intents.extend(intents)
@@ -285,11 +292,12 @@ class RoundEngine:
         except InvalidValue as error:
             raise StageFailed(gathering.stage, gathering.round, f"it returned {describe(error)}") from error
 
-    def pass_on(self, token: Token, turn: Turn, value: Any) -> None:
-        """Move a token on from a stage that has ended."""
+    def pass_on(self, token: Token, turn: Turn, value: Any, *, done: bool = True) -> None:
+        """Move a token on from a stage that has ended, or that its agent did not do."""
         self.last = token.name
         try:
-            token.inputs = {**token.inputs, turn.stage: value}
+            if done:
+                token.inputs = {**token.inputs, turn.stage: value}
             passage = turn
             if isinstance(turn, Gathering):
                 stage = self.graph.stage(turn.stage)
@@ -305,7 +313,8 @@ class RoundEngine:
         except Exception as error:  # noqa: BLE001 - a condition belongs to the agent, as its stages do
             self._fail(token, turn, f"the condition after {turn.stage} raised {describe(error)}", error)
             return
-        self.failures.succeeded(turn.stage)
+        if done:
+            self.failures.succeeded(turn.stage)
         if target == END:
             self._leave(token, token.latest)
         else:
@@ -338,24 +347,13 @@ class RoundEngine:
         """Raise an error of the types `halt_on`, or a refused snapshot, also if it is the cause of another error."""
         cause = cause_of_kind(error, (*self.plan.halt_on, CheckpointRefused))
         if cause is not None:
-            self._wait_for_running()
+            self.deadlines.wait_for(self.running)
             raise cause
 
     def _begin_if_starved(self, turn: Turn) -> None:
         """Start the deadline of a turn that may wait for ever for a thread, because stuck turns hold threads."""
         if self.executors.stuck and turn.due is None:
             self.deadlines.begin(turn)
-
-    def _wait_for_running(self) -> None:
-        """Wait for the running turns: a model request of theirs may be paid for already, and its reply is recorded."""
-        while self.running:
-            report = take(self.inbox)
-            if isinstance(report, BaseException):
-                raise report
-            found = self.running.pop(id(report.turn), None)
-            if found is not None:
-                found[0].over = True
-                self.deadlines.ended(found[0])
 
     def _fail(self, token: Token, turn: Turn, reason: str, error: BaseException) -> None:
         """Forfeit a turn because of an exception."""

@@ -14,6 +14,7 @@ from coterie.errors import HandlerFailed, RestoreFailed, UnknownAgent, describe
 from coterie.kernel import Clock
 from coterie.messaging import Message, Request
 from coterie.rounds.engine.tokens import Token
+from coterie.rounds.groups import AgentGroup, take_turns
 from coterie.rounds.member import GetSnapshot, RestoreSnapshot, TakeTurn
 from coterie.rounds.participant import Participant, state_as_bytes, state_from_bytes
 from coterie.rounds.turn import Turn
@@ -158,6 +159,8 @@ class TurnExecutor(Agent):
             return self._of_reference(self.agent, turn)
         self._restore()
         turn.agent = self.agent
+        if isinstance(self.agent, AgentGroup):
+            return take_turns(self.agent, turn)
         if turn.work is not None:
             return turn.work(turn)
         method = getattr(self.agent, turn.stage, None)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from coterie.errors import InvalidSetting
+from coterie.errors import InvalidSetting, describe
+from coterie.rounds.engine.failures import StageFailures
 from coterie.rounds.engine.tokens import OpenRound, Status, Token, TokenTable
+from coterie.rounds.graph import Stage
+from coterie.rounds.groups import AgentGroup
 from coterie.rounds.participant import Participant
 from coterie.rounds.plan import Plan
-from coterie.rounds.recorded import JOINED
-from coterie.rounds.selection import NOBODY, Roster
+from coterie.rounds.recorded import FORFEITED, JOINED
+from coterie.rounds.selection import NOBODY, Roster, type_of
+from coterie.rounds.turn import Turn
 from coterie.world import Event, ExternalEvent
 from coterie.world.state.event import EventKind
 
@@ -44,6 +48,15 @@ def join(table: TokenTable, names: Iterable[str], number: int, now: float) -> li
             token.back = number
             notes.append(ExternalEvent(JOINED, name, round=number))
     return notes
+
+
+def note_failures(opened: OpenRound, turn: Turn, failures: StageFailures) -> None:
+    """Record the forfeits of single agents of a group, whose turns raised."""
+    for name, error in turn.failures.items():
+        failures.failed(turn.stage, name, turn.round, error)
+        details = {"stage": turn.stage, "visit": turn.visit, "error": type(error).__name__}
+        why = f"it raised {describe(error)}"
+        opened.notes.append(ExternalEvent(FORFEITED, name, why, details=details, round=turn.round, stage=turn.place))
 
 
 class Lives:
@@ -88,6 +101,14 @@ class Lives:
         living = {name for name, token in table.tokens.items() if token.status is not Status.GONE}
         return sorted(({*living, *self.births}) - self._plan.agents.keys())
 
+    def does(self, name: str, stage: Stage) -> bool:
+        """Return whether an agent or a group does a stage, and does not pass it over."""
+        agent = self._agents.get(name)
+        if stage.for_all and not isinstance(agent, AgentGroup):
+            return False
+        kind = name if isinstance(agent, AgentGroup) else type_of(name, agent)
+        return not stage.of or kind == stage.of
+
     def take(self) -> tuple[list[str], list[str]]:
         """Return the agents that join and leave because of births and deaths, since the last call."""
         taken = self.births, self.deaths
@@ -106,5 +127,8 @@ class Lives:
     def roster(self, table: TokenTable, *, changed: bool) -> Roster:
         """Return the agents that take part; the same object as before if none joined or left."""
         if changed or not self._roster.names:
-            self._roster = Roster(tuple(token.name for token in table.live), dict(self._agents))
+            living = [token.name for token in table.live]
+            members = {name: group.names for name in living if isinstance(group := self._agents.get(name), AgentGroup)}
+            alone = tuple(name for name in living if name not in members)
+            self._roster = Roster(alone, dict(self._agents), members)
         return self._roster

@@ -103,7 +103,7 @@ def pass_commit(engine: RoundEngine, tokens: list[Token], opened: OpenRound) -> 
         place = engine.graph.places[stage.name]
         turn = Turn(token.name, token.round, stage, place, opened.view, {}, engine.plan.seed, visit, token.intended)
         turn.over = True
-        engine.pass_on(token, turn, None)
+        engine.pass_on(token, turn, None, done=False)
 
 
 def act_next(engine: RoundEngine, opened: OpenRound) -> bool:

@@ -111,4 +111,4 @@ def _without(effects: Sequence[EventEffect], some: Sequence[EventEffect]) -> lis
 
 
 def _entry(view: View, key: str) -> Entry:
-    return view.keys_map.get(key, MISSING), view.deadlines_map.get(key)
+    return view.get(key, MISSING), view.deadlines_map.get(key)

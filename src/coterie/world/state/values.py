@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from coterie.errors import InvalidValue
+from coterie.world.state.column import EXTENSION, Column, decode, encode
 
 _SIMPLE = frozenset((str, bool, bytes, type(None)))
 _LEAST, _MOST = -(2**63), 2**64 - 1
@@ -96,6 +97,8 @@ def freeze(value: Any, key: object = "", depth: int = 0) -> Any:  # noqa: C901, 
         raise InvalidValue(key, f"it is nested more than {_DEEPEST} levels deep, perhaps inside itself")
     if kind is FrozenMapping:
         return value
+    if kind is Column:
+        return value
     if isinstance(value, list | tuple):
         return tuple([freeze(each, key, depth + 1) for each in value])
     if isinstance(value, Mapping):
@@ -175,10 +178,24 @@ def _encodable(text: str, key: object) -> str:
     return text
 
 
-encoder = msgspec.msgpack.Encoder(order="deterministic")
+def _extended(value: Any) -> msgspec.msgpack.Ext:
+    """Return a value that MessagePack does not know as an extension type."""
+    if value.__class__ is Column:
+        return msgspec.msgpack.Ext(EXTENSION, encode(value))
+    raise TypeError(f"a {type(value).__qualname__} is not plain data")
+
+
+def as_extended(code: int, data: memoryview) -> Any:
+    """Return the value of an extension type."""
+    return decode(data) if code == EXTENSION else msgspec.msgpack.Ext(code, bytes(data))
+
+
+encoder = msgspec.msgpack.Encoder(order="deterministic", enc_hook=_extended)
 """The canonical encoding of values and events: equal values give equal bytes."""
 
 
 def fingerprint(key: str, value: Any, deadline: float | None) -> int:
     """Return a 256-bit hash of one entry of a world."""
+    if value.__class__ is Column:
+        value = ("column", value.digest)
     return int.from_bytes(hashlib.blake2b(encoder.encode((key, value, deadline)), digest_size=32).digest(), "big")

@@ -14,6 +14,10 @@ from coterie.world.state.values import fingerprint
 _NOTHING: immutables.Map[str, float] = immutables.Map()
 
 
+MISSING: Any = object()
+"""The value of a missing key."""
+
+
 class KeyOrder:
     """The keys of views in order, sorted when they are first asked for. Safe from any thread."""
 
@@ -37,7 +41,7 @@ class View(Mapping[str, Any]):
     mappings. Safe from any thread.
     """
 
-    __slots__ = ("_deadlines", "_keys", "order", "sequence", "time")
+    __slots__ = ("_deadlines", "_keys", "columns", "order", "sequence", "time")
 
     def __init__(
         self,
@@ -46,25 +50,39 @@ class View(Mapping[str, Any]):
         sequence: int = 0,
         time: float = 0.0,
         order: KeyOrder | None = None,
+        columns: frozenset[str] = frozenset(),
     ) -> None:
         self._keys = keys
         self._deadlines = deadlines
         self.order = order if order is not None else KeyOrder()
         """Its sorted keys, which views with the same keys share. For folds."""
+        self.columns = columns
+        """The keys whose values are columns. For folds."""
         self.sequence = sequence
         """The number of the last applied event."""
         self.time = time
         """The world's time at that event, in seconds."""
 
     def __getitem__(self, key: str) -> Any:
-        return self._keys[key]
+        if not self.columns:
+            return self._keys[key]
+        value = self.get(key, MISSING)
+        if value is MISSING:
+            raise KeyError(key)
+        return value
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return the value of a key, or `default` if it is missing."""
-        return self._keys.get(key, default)
+        """Return the value of a key, or of an element of a column, or `default` if it is missing."""
+        if not self.columns:
+            return self._keys.get(key, default)
+        value = self._keys.get(key, MISSING)
+        if value is not MISSING:
+            return value
+        prefix, _, name = key.rpartition("/")
+        return self._keys[prefix].get(name, default) if prefix in self.columns else default
 
     def __contains__(self, key: object) -> bool:
-        return key in self._keys
+        return key in self._keys or (isinstance(key, str) and bool(self.columns) and self.get(key, MISSING) is not MISSING)
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -78,7 +96,9 @@ class View(Mapping[str, Any]):
         It takes time in proportion to their number, after keys were added or removed in proportion to all keys.
         """
         order = self.order.of(self._keys)
-        found = {}
+        found: dict[str, Any] = {}
+        if prefix[-1:] == "/" and prefix[:-1] in self.columns:
+            found.update(self._keys[prefix[:-1]])
         for key in islice(order, bisect_left(order, prefix), None):
             if not key.startswith(prefix):
                 break
@@ -131,9 +151,6 @@ def seal(total: int, count: int) -> str:
     """
     return f"{(total + count) % (1 << 256):064x}"
 
-
-MISSING: Any = object()
-"""The value of a missing key."""
 
 _MOST = 10_000
 """Pending changes are counted above this number, or above twice the number of keys if that is more."""
