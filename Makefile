@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test stress lint bench docs lock clean
+.PHONY: demo test stress lint bench conformance docs lock clean
 
 # On a terminal a month takes a second, and the console stays as long as somebody looks on; elsewhere it ends by itself.
 demo: $(VENV)/.run-ready
@@ -36,6 +36,10 @@ docs: $(VENV)/.dev-ready
 
 bench: $(VENV)/.bench-ready
 	$(BIN)/python -m benchmarks $(BENCHMARKS)
+
+# Runs the conformance runners of protocols against an assistant. They need npm, and are installed into a temporary folder.
+conformance: $(VENV)/.dev-ready
+	sh tests/interop/conformance/mcp.sh $(BIN)/python
 
 # Writes the lock files anew, with the newest versions that fit.
 lock: $(VENV)/.dev-ready

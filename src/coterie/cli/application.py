@@ -26,6 +26,7 @@ _COMMANDS = {
     "chat": "chat.command:chat",
     "serve": "serve:serve",
     "console": "console:console",
+    "mcp": "mcp:mcp",
     "doctor": "doctor:doctor",
     "resume": "runs:resume_run",
     "replay": "runs:replay_run",

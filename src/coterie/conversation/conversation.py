@@ -19,7 +19,9 @@ from coterie.conversation.sanitize import plain, plain_text
 from coterie.conversation.session.builtin_tools import number_of
 from coterie.conversation.session.messages import (
     ApproveOperation,
+    AwaitOutcome,
     AwaitReady,
+    CallTool,
     CancelOperation,
     EditOperation,
     RejectOperation,
@@ -153,6 +155,18 @@ class Conversation:
         """
         check_number("events.after", after, whole=True, optional=True)
         return self.state.event_stream.read(self.state.event_stream.last if after is None else after, self, follow=follow)
+
+    async def call(self, tool: str, arguments: Mapping[str, Any] | None = None) -> Operation:
+        """Call a tool for a program, without a turn, and return its operation, which may wait for resources or for approval.
+
+        It has the checks that calls of a model have. Its outcome is not told to the user; `outcome` waits for it. Raises
+        `CallRefused`.
+        """
+        return await answer_of(self._ask(CallTool(tool=tool, arguments=dict(arguments or {}))), self.state)
+
+    async def outcome(self, operation: Operation | str | int) -> Operation:
+        """Return an operation once it has ended, or its outcome is unknown. Raises `UnknownOperation`."""
+        return await answer_of(self._ask(AwaitOutcome(number=self._number(operation))), self.state)
 
     async def cancel(self, operation: Operation | str | int) -> CancelAnswer:
         """Ask an operation to stop, and return the result; a queued operation is removed from the queue.

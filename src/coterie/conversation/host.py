@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -207,6 +207,12 @@ class ConversationHost:
     def settings(self) -> ConversationSettings:
         """The settings of all conversations."""
         return self._host.settings
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """The tools of the assistant that speaks first, by name."""
+        team = self._host.team
+        return self._host.tools_of(team.first if team is not None else None)
 
     def namespaces(self) -> tuple[tuple[str, ...], ...]:
         """Return the namespaces of all stored conversations."""

@@ -153,6 +153,7 @@ their room, such as `coterie.errors.storage`.
     │   ├── TransitionRefused             an operation cannot change to that state
     │   ├── ApprovalForbidden (PermissionError)  a person may not decide on an operation
     │   ├── InvalidArguments (ValueError)   changed arguments do not fit the tool
+    │   ├── CallRefused                   a program called a tool that must not be called so
     │   ├── OperationStopped              raised in a tool whose operation must stop
     │   ├── ToolFailed                    a tool says that it could not do its work
     │   ├── OutcomeUnknown                a tool cannot know whether its write took effect

@@ -89,6 +89,13 @@ class InvalidArguments(ConversationError, ValueError):
         super().__init__(f"these arguments of {operation} do not fit {tool}: {problem}; it still awaits approval as it was")
 
 
+class CallRefused(ConversationError):
+    """The call of a tool by a program was refused: the tool is unknown, the arguments do not fit, or a guard objects."""
+
+    def __init__(self, tool: str, why: str) -> None:
+        super().__init__(f"{tool} was not called: {why}")
+
+
 class OperationStopped(ConversationError):
     """Raised in a tool whose operation was asked to stop or abandoned. Do not catch it."""
 

@@ -25,6 +25,19 @@ class SendMessage(Request[MessageAccepted]):
     id: str = ""
 
 
+class CallTool(Request[Operation]):
+    """Call a tool for a program, without a turn."""
+
+    tool: str
+    arguments: dict[str, Any]
+
+
+class AwaitOutcome(Request[Operation]):
+    """Wait until an operation has ended, or its outcome is unknown."""
+
+    number: int
+
+
 class CancelOperation(Request[CancelAnswer]):
     """Ask an operation to stop."""
 

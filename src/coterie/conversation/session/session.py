@@ -13,12 +13,15 @@ from coterie.conversation.session.approvals import Approvals
 from coterie.conversation.session.builtin_tools import BuiltinCommands
 from coterie.conversation.session.call_checks import CallChecks
 from coterie.conversation.session.deliveries import Deliveries
+from coterie.conversation.session.direct_calls import DirectCalls
 from coterie.conversation.session.messages import (
     ApproveOperation,
     AttemptBegan,
     AttemptEnded,
     AttemptProgressed,
+    AwaitOutcome,
     AwaitReady,
+    CallTool,
     CancelOperation,
     DrainSession,
     EditOperation,
@@ -70,6 +73,7 @@ class Session(Agent):
         checks = CallChecks(self._session_log, self.context)
         self._approvals = Approvals(self._session_log, self._scheduler, checks, self._start_task)
         self._calls = ToolCallPolicy(self._session_log, self._scheduler, checks, self._approvals)
+        self._direct_calls = DirectCalls(self._session_log, self._scheduler, self._calls, self._start_task)
         self._commands = BuiltinCommands(self._session_log, self._scheduler, self._calls)
         self._turns = TurnRunner(self._session_log, self._scheduler, self._calls, self._commands, self._speaker)
         self._ending = OrderlyEnd(self._scheduler, lambda: self._busy)
@@ -163,6 +167,16 @@ class Session(Agent):
         if state not in (OperationState.SUCCEEDED, OperationState.FAILED, OperationState.QUEUED):
             raise TransitionRefused(operation.id, operation.state, state, "say succeeded, failed, or retry")
         return await self._scheduler.resolve(operation.number, state, message.detail, message.person)
+
+    @on(interleave=True, raises=_RAISES)
+    async def call_tool(self, message: CallTool) -> Operation:
+        """Call a tool for a program."""
+        return await self._direct_calls.call(message.tool, message.arguments)
+
+    @on(interleave=True, raises=_RAISES)
+    async def await_outcome(self, message: AwaitOutcome) -> Operation:
+        """Return an operation once it has ended."""
+        return await self._direct_calls.outcome(self._find(message.number))
 
     @on(interleave=True)
     async def wait_until_idle(self, _message: WaitUntilIdle) -> None:

@@ -1,0 +1,77 @@
+"""`coterie mcp`: an assistant, or a memory, as an MCP server."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from coterie.errors import ExtraMissing, InvalidSetting
+from coterie.orchestrator.assistants.opening import ChatFolder, OpenAssistant, load_assistant, open_assistant
+
+_VARIABLE = "COTERIE_TOKEN"
+
+
+def mcp(
+    scenario: Annotated[Path, typer.Argument(help="The scenario of kind conversation, a TOML file.", show_default=False)],
+    http: Annotated[
+        bool, typer.Option("--http", help="Serve by streamable HTTP at /mcp, instead of standard input and output.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="The address to serve on, with --http.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port, with --http; 0 for any that is free.")] = 8801,
+    expose: Annotated[
+        bool, typer.Option("--expose", help=f"Let other machines in, with a token of your own in {_VARIABLE}.")
+    ] = False,
+    user: Annotated[str, typer.Option(help="Who the client acts for, without --http.")] = "me",
+    model: Annotated[
+        str | None, typer.Option(help="Answer by this model, instead of the scenario's.", show_default=False)
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="Where an OpenAI-compatible server is, for --model.", show_default=False)
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where the assistant's folder is.")] = Path("runs"),
+) -> None:
+    """Serve an assistant's tools, operations and conversation to MCP clients, until they leave or Ctrl-C."""
+    try:
+        from coterie.interop.mcp.running import create_mcp_application, serve_stdio  # noqa: PLC0415 - only with the extras
+        from coterie.interop.mcp.server import AssistantMcpServer  # noqa: PLC0415 - as above
+    except ImportError as error:
+        raise ExtraMissing("`coterie mcp`", "mcp,serve") from error
+    loaded = load_assistant(scenario)
+    folder = ChatFolder(out / loaded.scenario.name.replace(" ", "-"))
+    # Standard output belongs to the protocol.
+    console = Console(stderr=True, highlight=False)
+
+    def notice(line: str) -> None:
+        console.print(f"  ({escape(line)})", soft_wrap=True)
+
+    with open_assistant(loaded, folder.path, model=model, base_url=base_url, notice=notice) as assistant:
+        name = assistant.name.replace(" ", "-")
+        if not http:
+            serve_stdio(AssistantMcpServer(assistant.conversations, name=name, user=user))
+            return
+        _serve_http(assistant, name, host, port, console, create_mcp_application, expose=expose)
+
+
+def _serve_http(
+    assistant: OpenAssistant, name: str, host: str, port: int, console: Console, create: object, *, expose: bool
+) -> None:
+    from coterie.interop import AccessToken, ServingOptions  # noqa: PLC0415 - only with the extras
+    from coterie.interop import serve as serve_application  # noqa: PLC0415 - as above
+
+    options = ServingOptions(host=host, port=port, expose=expose)
+    token = AccessToken.of(os.environ, _VARIABLE)
+    if expose and token.generated:
+        raise InvalidSetting("token", "", f"one of your own in the environment variable {_VARIABLE}")
+
+    def ready(address: str) -> None:
+        console.print(f"{escape(assistant.name)} is served at {address}/mcp", soft_wrap=True)
+        if token.generated:
+            console.print(f"The token, for this time only: {escape(token.reveal())}", soft_wrap=True)
+
+    assert callable(create)
+    serve_application(create(assistant.conversations, token, name=name, options=options), options, ready=ready)

@@ -1,0 +1,1 @@
+"""An assistant as an MCP server: its tools, operations, memory and conversation for other programs."""

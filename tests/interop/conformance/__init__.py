@@ -1,0 +1,1 @@
+"""The conformance runners of protocols, and what they are run against. `make conformance` runs them."""
