@@ -22,6 +22,7 @@ from coterie.rounds.checkpoint import Checkpoints
 from coterie.rounds.collecting import Collect, DataCollector, reporters_of
 from coterie.rounds.engine.engine import RoundEngine
 from coterie.rounds.engine.restoring import cut_off, make_checkpoint, restore_engine
+from coterie.rounds.engine.run_span import in_run_span
 from coterie.rounds.engine.strategies import strategy_of
 from coterie.rounds.engine.timeline import Span
 from coterie.rounds.graph import Graph
@@ -139,8 +140,7 @@ class Simulation:
             collect=reporters_of(collect),
         )
         self._engine: RoundEngine | None = None  # the latest
-        self._joins: list[str] = []
-        self._leaves: list[str] = []
+        self._joins, self._leaves = list[str](), list[str]()
         self._stop = ""
         self._stopped_from_outside = False
         self._whole = False
@@ -301,6 +301,7 @@ class Simulation:
         started = next((event for event in log.events() if event.kind == STARTED), None)
         cut_off(engine, checkpoints, log, started.sequence - 1 if started is not None else self.plan.world.sequence)
 
+    @in_run_span
     def _drive(self, engine: RoundEngine, rounds: int, on_round: OnRound | None, checkpoints: Checkpoints | None) -> Result:
         scripted = engine.replaying is not None
         if not scripted:

@@ -6,7 +6,6 @@ import itertools
 import logging
 import random
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -28,12 +27,12 @@ from coterie.messaging import DeadLetter, LocalTransport, MailboxPolicy, Message
 from coterie.messaging.dead_letters import DeadLetters
 from coterie.messaging.envelope import Envelope
 from coterie.runtime.cells.cell import AgentCell
+from coterie.runtime.cells.handler_tables import HandlerTables
 from coterie.runtime.cells.states import Phase, Suspension
 from coterie.runtime.cells.succession import Successions
 from coterie.runtime.cells.supervision_group import SupervisionGroup
 from coterie.runtime.definition.agent import Agent, AgentRuntime
 from coterie.runtime.definition.context_owner import SpawnOptions
-from coterie.runtime.definition.handlers import Handler
 from coterie.runtime.definition.provided import ProvidedServices
 from coterie.runtime.definition.spec import AgentSpec, check_options
 from coterie.runtime.definition.supervision import Supervision
@@ -115,8 +114,7 @@ class Services:
         self._lock = new_lock(Rank.RECORDS)
         self._schedulers: dict[Dispatcher, Scheduler] = {}
         self.provided = ProvidedServices()
-        self._found: weakref.WeakKeyDictionary[type, dict[type, Handler | None]] = weakref.WeakKeyDictionary()
-        """The classes of agents that were spawned, each with the handlers that were looked up so far."""
+        self.handler_tables = HandlerTables()
         self._refusals = itertools.count()
         self._starting: dict[object, None] = {}
         self.durable: DurableAgents | None = None
@@ -247,11 +245,6 @@ class Services:
                 if scheduler is None:
                     scheduler = self._schedulers[dispatcher] = dispatcher.open(self._resources)
         return scheduler
-
-    def found_handlers(self, kind: type) -> dict[type, Handler | None]:
-        """Return the handlers of an agent class that were looked up so far, by the type of message; callers add to it."""
-        found = self._found.get(kind)
-        return self._found.setdefault(kind, {}) if found is None else found
 
     def schedulers(self) -> list[Scheduler]:
         """Return the schedulers that are in use."""
@@ -386,10 +379,10 @@ class Services:
             return parent.children
 
     def _show_to_codec(self, spec: AgentSpec) -> None:
-        if spec.kind not in self._found:
+        if self.handler_tables.of(spec.kind) is None:
             for kind in spec.handlers:
                 self.codec.register(kind)
-            self.found_handlers(spec.kind)
+            self.handler_tables.add(spec.kind)
 
     def _read_reference(self, text: str) -> AgentRef:
         return self.reference(Address.parse(text))

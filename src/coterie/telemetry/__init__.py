@@ -7,5 +7,6 @@ conversion of a snapshot to the Prometheus format.
 from coterie.telemetry.durations import DurationSummary
 from coterie.telemetry.exposition import MetricsCollector, prometheus_text
 from coterie.telemetry.trace_context import current_traceparent, traceparent
+from coterie.telemetry.tracing import Tracing
 
-__all__ = ["DurationSummary", "MetricsCollector", "current_traceparent", "prometheus_text", "traceparent"]
+__all__ = ["DurationSummary", "MetricsCollector", "Tracing", "current_traceparent", "prometheus_text", "traceparent"]

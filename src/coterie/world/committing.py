@@ -7,9 +7,10 @@ from typing import Any, TypeAlias
 
 from coterie.errors import InvalidValue, ResolverFailed, UpdateRefused, describe
 from coterie.errors.world import RuleFailed
+from coterie.telemetry import spans
 from coterie.world.intent import ExternalEvent
 from coterie.world.resolvers import Effects, IntentOutcome, Resolution
-from coterie.world.state.event import Event, Fold
+from coterie.world.state.event import Event, EventKind, Fold
 from coterie.world.state.values import FrozenMapping, as_key, fits, freeze, scalar
 from coterie.world.state.view import View
 
@@ -158,3 +159,13 @@ def peek(view: View, events: Sequence[Event]) -> View:
     for event in events:
         trial.apply(event, frozen=True)
     return trial.view()
+
+
+def in_span(make: Callable[[], tuple[Event, ...]], intents: int) -> tuple[Event, ...]:
+    """Make a commit in a span of its own, if spans are recorded, and return its events."""
+    if not spans.is_tracing():
+        return make()
+    with spans.span("commit", {"coterie.intents": intents}) as span:
+        events = make()
+        span.set({"coterie.events": len(events), "coterie.refused": sum(each.kind == EventKind.REFUSED for each in events)})
+        return events

@@ -15,7 +15,7 @@ from coterie.errors import CoterieError, HistoryGone, InvalidSetting, WorldClose
 from coterie.kernel import Clock, check_instance, check_number, clock_or_system, stream
 from coterie.storage import Transaction
 from coterie.world.commit_queue import CommitQueue
-from coterie.world.committing import Invariant, PendingCommit, permit
+from coterie.world.committing import Invariant, PendingCommit, in_span, permit
 from coterie.world.drafting import Draft, OnFailure
 from coterie.world.history import History, Statistics
 from coterie.world.intent import ExternalEvent, Intent, in_order
@@ -220,7 +220,7 @@ class World(AsyncContext):
             permit(self.rules, view, made, notes)
             return made
 
-        return self._make(make, time, also) if batch or notes else ()
+        return in_span(partial(self._make, make, time, also), len(batch)) if batch or notes else ()
 
     def update(
         self,

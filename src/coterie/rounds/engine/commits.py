@@ -154,7 +154,8 @@ class CommitMaker:
             self.failures.mechanisms = deciding is not plan.resolver
             guarded = GuardedResolver(deciding)
             refuse, time = self.failures.refuse, self.time(opened.number)
-            with self.watch.during(f"the resolver {deciding!r} in round {opened.number}, with the world's rules,"):
+            what = f"the resolver {deciding!r} in round {opened.number}, with the world's rules,"
+            with self.watch.during(what), opened.span.within():
                 return self._world.commit(batch, resolver=guarded, seed=seed, notes=everything, time=time, on_failure=refuse)
 
         try:
@@ -201,7 +202,10 @@ class CommitMaker:
         digest = self._world.digest()
         details = {"digest": digest, "forfeits": forfeits}
         self.collector.ended(opened.events, opened.commits_made)
-        self.note([ExternalEvent(ROUND, details=details, round=opened.number)], opened.number)
+        with opened.span.within():
+            self.note([ExternalEvent(ROUND, details=details, round=opened.number)], opened.number)
+        opened.span.set({"coterie.round": opened.number, "coterie.digest": digest, "coterie.forfeits": forfeits})
+        opened.span.end()
         return digest
 
     def give_up(self, opened: OpenRound, reason: str) -> None:
@@ -215,6 +219,7 @@ class CommitMaker:
             self.repeat_outside()
             self._made(self._world.commit(opened.intents, resolver=refuse, notes=notes, time=self.time(opened.number)))
         opened.intents.clear()
+        opened.span.end()
 
     def _interleaving(self) -> list[ExternalEvent]:
         if not self.steps:

@@ -22,6 +22,7 @@ from coterie.rounds.plan import Change, Mode, OnError, Plan
 from coterie.rounds.proposals import Verdict, problem_of
 from coterie.rounds.recorded import FORFEITED, LEFT, RecordedDecisions, RecordedStep
 from coterie.rounds.turn import Turn, for_each, inputs_of, outputs_of, own
+from coterie.telemetry.spans import begin
 from coterie.world import Event, ExternalEvent
 
 _MOST_VISITS = 10_000
@@ -110,7 +111,8 @@ class RoundEngine:
             self.settling.note(notes, number)
         self.settling.expire(number)
         roster = self.lives.roster(self.table, changed=bool(notes))
-        opened = self.open[number] = OpenRound(number, self.world.view(), first, roster=roster)
+        span = begin(f"round {number}")
+        opened = self.open[number] = OpenRound(number, self.world.view(), first, roster=roster, span=span)
         return opened
 
     def enter(self, token: Token, opened: OpenRound) -> None:
@@ -147,7 +149,8 @@ class RoundEngine:
         participant = self.executors.participant(token.name)
         # A runtime agent needs no snapshot without checkpoints.
         keeps = participant.keeps_state and (self.plan.checkpoints or participant.reference is None)
-        self.executors.act(token, turn, keep=keeps and (self.freezes or self.graph.may_be_last(token.stage)))
+        keep = keeps and (self.freezes or self.graph.may_be_last(token.stage))
+        self.executors.act(token, turn, keep=keep, span=self.open[token.round].span)
         self._begin_if_starved(turn)
 
     def serve(self, tokens: list[Token], opened: OpenRound, view: Any) -> None:
@@ -172,7 +175,7 @@ class RoundEngine:
             token.turn, token.sequence = gathering, view.sequence
         self.serving = gathering
         self.running[id(gathering)] = (gathering, tokens)
-        self.executors.act_together(gathering)
+        self.executors.act_together(gathering, opened.span)
         self._begin_if_starved(gathering)
 
     def settle(self, opened: OpenRound) -> None:

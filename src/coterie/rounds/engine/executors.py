@@ -19,6 +19,7 @@ from coterie.rounds.member import GetSnapshot, RestoreSnapshot, TakeTurn
 from coterie.rounds.participant import Participant, state_as_bytes, state_from_bytes
 from coterie.rounds.turn import Turn
 from coterie.runtime import Agent, AgentRef, Dispatcher, Runtime, RuntimeMetrics, on
+from coterie.telemetry.spans import NO_SPAN, Attributes, TraceSpan, begin, is_tracing
 
 
 class Report(msgspec.Struct, gc=False):
@@ -77,10 +78,13 @@ class Go(Message):
     keep: bool
     rest: Any
     began: float
+    span: Any
 
 
 class TurnExecutor(Agent):
     """Execute the turns of one participant on a thread of its own, and report the end of each. It raises nothing."""
+
+    records_spans = False
 
     def __init__(self, participant: Participant, state: bytes | None) -> None:
         self.participant = participant
@@ -111,15 +115,22 @@ class TurnExecutor(Agent):
         turn = message.turn
         turn.waits = self._waits
         message.started(turn)
+        span = self._span(turn) if is_tracing() else NO_SPAN
         try:
-            value = self._begin(turn)
+            if span is NO_SPAN:
+                value = self._begin(turn)
+            else:
+                with span.within():
+                    value = self._begin(turn)
             if isinstance(value, Awaitable):
-                self.context.self_ref.tell(Go(turn, message.inbox, message.keep, value, began))
+                self.context.self_ref.tell(Go(turn, message.inbox, message.keep, value, began, span))
                 return
             state = self._keep() if message.keep else None
         except BaseException as error:  # noqa: BLE001 - it is reported, and forfeits the turn
+            span.end(error)
             message.inbox.put(Report(turn, error=error, began=began, ended=clock.monotonic()))
             return
+        span.end()
         message.inbox.put(Report(turn, value, None, state, began=began, ended=clock.monotonic()))
 
     @on
@@ -129,12 +140,15 @@ class TurnExecutor(Agent):
         turn.waits = self._waits
         message.started(turn)
         began = self.context.runtime.clock.monotonic()
+        span = self._span(turn) if is_tracing() else NO_SPAN
         try:
-            rest = self._begin(turn)
+            with span.within():
+                rest = self._begin(turn)
         except BaseException as error:  # noqa: BLE001 - as above
+            span.end(error)
             message.inbox.put(Report(turn, error=error, began=began, ended=began))
             return
-        await self.go(Go(turn, message.inbox, message.keep, rest, began))
+        await self.go(Go(turn, message.inbox, message.keep, rest, began, span))
 
     @on
     async def go(self, message: Go) -> None:
@@ -142,16 +156,27 @@ class TurnExecutor(Agent):
         clock = self.context.runtime.clock
         turn = message.turn
         try:
-            value = await message.rest
+            with message.span.within():
+                value = await message.rest
             state = None
             if message.keep:
                 state = await self._keep_reference() if isinstance(self.agent, AgentRef) else self._keep()
         except BaseException as error:
+            message.span.end(error)
             message.inbox.put(Report(turn, error=error, began=message.began, ended=clock.monotonic()))
             if not isinstance(error, Exception):
                 raise
             return
+        message.span.end()
         message.inbox.put(Report(turn, value, None, state, began=message.began, ended=clock.monotonic()))
+
+    def _span(self, turn: Turn) -> TraceSpan:
+        attributes: Attributes = {
+            "coterie.agent": self.participant.name,
+            "coterie.stage": turn.stage,
+            "coterie.round": turn.round,
+        }
+        return begin(f"turn {turn.stage}", attributes)
 
     def _begin(self, turn: Turn) -> Any:
         if isinstance(self.agent, AgentRef):
@@ -245,18 +270,23 @@ class ExecutorPool:
                     raise failed from failed.__cause__
                 raise
 
-    def act(self, token: Token, turn: Turn, *, keep: bool) -> None:
-        """Start a turn of an agent."""
+    def act(self, token: Token, turn: Turn, *, keep: bool, span: TraceSpan) -> None:
+        """Start a turn of an agent, within the span of its round."""
         host = self._host_of(token)
         kind = ActAsync if inspect.iscoroutinefunction(turn.work) else Act
-        host.tell(kind(turn, self.inbox, keep, self._started))
+        if span is NO_SPAN:
+            host.tell(kind(turn, self.inbox, keep, self._started))
+            return
+        with span.within():
+            host.tell(kind(turn, self.inbox, keep, self._started))
 
-    def act_together(self, turn: Turn) -> None:
-        """Start a together-stage."""
+    def act_together(self, turn: Turn, span: TraceSpan) -> None:
+        """Start a together-stage, within the span of its round."""
         if self._together_host is None:
             self._together_host = self._host("together", Participant("together", None), None, self._hosts_of_together)
             self._hosts_of_together += 1
-        self._together_host.tell(Act(turn, self.inbox, False, self._started))  # noqa: FBT003 - a field
+        with span.within():
+            self._together_host.tell(Act(turn, self.inbox, False, self._started))  # noqa: FBT003 - a field
 
     def rebuild(self, token: Token, *, stuck: bool) -> None:
         """Replace the executor of an agent by one with its last checkpoint; the old one ends as soon as it can."""

@@ -48,7 +48,7 @@ class RoundSettler:
         """Settle a round, and return the reason to stop, or an empty text. Raises `StageFailed` and the errors of the world."""
         if self._plan.settle is None:
             return ""
-        with watch.during(f"the function settle in round {opened.number}"):
+        with watch.during(f"the function settle in round {opened.number}"), opened.span.within():
             try:
                 closing, notes = self._call(opened, [], "")
             except Exception as error:  # noqa: BLE001 - raised again unless values of agents are to blame

@@ -12,6 +12,7 @@ from coterie.rounds.proposals import Proposal, Verdict
 from coterie.rounds.selection import NOBODY, Roster
 from coterie.rounds.turn import Turn
 from coterie.runtime import AgentRef
+from coterie.telemetry.spans import NO_SPAN, TraceSpan
 from coterie.world import Event, ExternalEvent, Intent, View
 
 _Key = TypeVar("_Key", int, str)
@@ -91,6 +92,8 @@ class OpenRound(msgspec.Struct, eq=False):
     """The number of such orders that were drawn in the round."""
     commits_made: list[tuple[View, tuple[Event, ...]]] = []
     """Its commits of intents, each with the view before it."""
+    span: TraceSpan = NO_SPAN
+    """The span of the round, in which its turns and commits are."""
 
 
 class TokenTable:

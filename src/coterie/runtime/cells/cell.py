@@ -18,6 +18,7 @@ from coterie.runtime.cells.agent_loop import prepare
 from coterie.runtime.cells.cell_services import CellServices
 from coterie.runtime.cells.incarnation import Incarnation
 from coterie.runtime.cells.lifecycle import Lifecycle
+from coterie.runtime.cells.message_spans import in_spans
 from coterie.runtime.cells.outcomes import Outcomes
 from coterie.runtime.cells.stash import Stash
 from coterie.runtime.cells.streaming import handler_for
@@ -123,7 +124,8 @@ class AgentCell(Suspendable):
         self.stalled_for = 0.0
         self.blocking = False
         """Whether the agent's thread is blocked knowingly, in a wait for a reply or for room."""
-        self._handlers = services.found_handlers(spec.kind)
+        tables = services.handler_tables
+        self._handlers = tables.of(spec.kind) or tables.add(spec.kind)
         """The handlers of the types of messages so far. All agents of the class share them."""
         # A list: its operations are as atomic as those of a deque, and while it is empty it is a tenth of one.
         self._controls: list[Callable[[], object]] = []
@@ -271,7 +273,8 @@ class AgentCell(Suspendable):
         try:
             handler = self._handlers[kind]
         except KeyError:
-            handler = self._handlers[kind] = handler_for(kind, nearest(self.spec.handlers, kind), self.services)
+            handler = handler_for(kind, nearest(self.spec.handlers, kind), self.services)
+            handler = self._handlers[kind] = in_spans(handler, kind) if self.spec.kind.records_spans else handler
         if handler is None:
             self.outcomes.unhandled(envelope)
             return

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
 from coterie.messaging import Message
+from coterie.runtime.cells.handler_tables import HandlerTables
 from coterie.runtime.cells.lifecycle_owner import LifecycleServices
 from coterie.runtime.cells.outcomes import OutcomeServices
 from coterie.runtime.definition.context_owner import SpawnOptions
-from coterie.runtime.definition.handlers import Handler
 from coterie.runtime.dispatchers.base import Dispatcher, Scheduler
 from coterie.runtime.references.reference import AgentRef, Endpoint
 from coterie.runtime.references.reference_services import ReferenceServices
@@ -63,16 +63,17 @@ class CellServices(LifecycleServices, OutcomeServices, ReferenceServices, Protoc
         ...
 
     @property
+    def handler_tables(self) -> HandlerTables:
+        """The handlers of classes of agents that were looked up so far."""
+        ...
+
+    @property
     def successions(self) -> CellSuccessions[C_contra]:
         """Takes threads from agents that are stuck."""
         ...
 
     def scheduler(self, dispatcher: Dispatcher) -> Scheduler:
         """Return the scheduler of a dispatcher."""
-        ...
-
-    def found_handlers(self, kind: type) -> dict[type, Handler | None]:
-        """Return the handlers of an agent class that were looked up so far, by the type of message; callers add to it."""
         ...
 
     def endpoint_for(self, cell: C_contra) -> Endpoint:

@@ -58,10 +58,10 @@ class Agent:
 
     supervision: ClassVar[Supervision | None] = None
     """How the agent's children are supervised, unless they are spawned with a policy of their own."""
-
     subscribes_to: ClassVar[Sequence[str]] = ()
-    """Topics that an agent of the class is subscribed to from its spawn on. One that subscribes in `on_start` misses what
-    is published before."""
+    """Topics that its agents are subscribed to from their spawn on. One that subscribes in `on_start` misses earlier ones."""
+    records_spans: ClassVar[bool] = True
+    """Whether each handled message is a span while a `Tracing` is open."""
     stored_name: ClassVar[str] = ""
     """The name under which durable agents of the class are stored; the name of the class unless set."""
     state_version: ClassVar[int] = 1

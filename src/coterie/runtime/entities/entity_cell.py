@@ -27,6 +27,7 @@ from coterie.runtime.entities.unit_of_work import UnitOfWork, check_reminder
 from coterie.runtime.references.invocation import CURRENT, Invocation
 from coterie.runtime.references.reference import AgentRef
 from coterie.runtime.references.reply import Reply
+from coterie.telemetry import spans
 
 
 class EntityCell(AgentCell):
@@ -202,6 +203,7 @@ class EntityCell(AgentCell):
                 self._commit_later(version, change)
                 self._finish(envelope, value, unit, [])
                 return
+            span = self._begin_span(change, envelope)
             with self.blocked():
                 if activator.policy.durability == "relaxed":
                     # An earlier change must be stored before this one.
@@ -218,6 +220,7 @@ class EntityCell(AgentCell):
             if activator.last_write is pending:
                 activator.last_write = None
             error = pending.exception()
+            span.end(error)
             if error is not None:
                 self._undo(envelope, error)
             else:
@@ -232,6 +235,14 @@ class EntityCell(AgentCell):
 
         self.hold(Suspension.COMMIT)
         pending.add_callback(committed)
+
+    def _begin_span(self, change: DurableChange, envelope: Envelope) -> spans.TraceSpan:
+        """Begin the span of a commit, within that of the handler."""
+        if not spans.is_tracing():
+            return spans.NO_SPAN
+        size = 0 if change.state is None else len(change.state)
+        counts = {"coterie.events": len(change.events), "coterie.messages": len(change.outgoing), "coterie.state.bytes": size}
+        return spans.begin("commit", {"coterie.agent": self.name, **counts}, parent=envelope.context)
 
     def _commit_later(self, version: StoredVersion, change: DurableChange) -> None:
         """Have a change stored after it is answered."""
