@@ -13,6 +13,7 @@ from rich.markup import escape
 from coterie.cli.console import PORT, KeepOpen, Port, ReadOnly, Wanted, keep_open_of, shown
 from coterie.cli.display import Display, end_with, show_summary
 from coterie.cli.interrupting import going_on
+from coterie.cli.tracing import TraceContent, TraceTo, traced
 from coterie.errors import InvalidSetting
 from coterie.orchestrator import Scenario, run_scenario, write_report
 from coterie.orchestrator.folder import RunFolder
@@ -78,6 +79,8 @@ def run(
     read_only: ReadOnly = False,
     keep_open: KeepOpen = None,
     paused: Annotated[bool, typer.Option("--paused", help="Wait for the console before the first step.")] = False,
+    trace: TraceTo = None,
+    trace_content: TraceContent = False,
 ) -> None:
     """Run a scenario, show its progress, and leave a folder with its record."""
     if paused and not console:
@@ -91,7 +94,7 @@ def run(
     given = {"seed": seed, "mode": mode, "dispatcher": dispatcher, "threads": threads, "delay": delay}
     changed = parsed.changed({key: value.value if isinstance(value, StrEnum) else value for key, value in given.items()})
     changed.kind.check(changed.parameters, changed.folder)
-    with RunFolder.create(out, changed.parameters.name, text) as folder:
+    with traced(trace, content=trace_content), RunFolder.create(out, changed.parameters.name, text) as folder:
         page, keep = f"/runs/{folder.path.resolve().name}", keep_open_of(keep_open)
         with shown(console, [out], page, port=console_port, read_only=read_only, keep_open=keep) as show:
             run_in(

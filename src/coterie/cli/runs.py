@@ -12,6 +12,7 @@ from rich.markup import escape
 from coterie.cli.display import show_end, show_summary
 from coterie.cli.interrupting import interruptible
 from coterie.cli.run import MaxDollars, MaxRequests, run_in
+from coterie.cli.tracing import TraceContent, TraceTo, traced
 from coterie.orchestrator import load_run
 from coterie.orchestrator.exporting import export_run
 from coterie.orchestrator.folder import RunFolder
@@ -27,6 +28,8 @@ def resume_run(
     report: Annotated[bool, typer.Option(help="Write a report with plots.")] = True,
     max_requests: MaxRequests = None,
     max_dollars: MaxDollars = None,
+    trace: TraceTo = None,
+    trace_content: TraceContent = False,
 ) -> None:
     """Go on with a run that was interrupted or killed, from its last settled step, to its end.
 
@@ -35,7 +38,7 @@ def resume_run(
     if report:
         require_report("a report, which --no-report leaves out,")
     scenario = scenario_of_run(run).with_model({"max_requests": max_requests, "max_dollars": max_dollars})
-    with RunFolder.open(run) as folder:
+    with traced(trace, content=trace_content), RunFolder.open(run) as folder:
         run_in(folder, scenario, resume=True, quiet=quiet, report=report)
 
 

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from coterie.cli.tracing import TraceContent, TraceTo, traced
 from coterie.errors import InvalidSetting
 from coterie.orchestrator.assistants.opening import ChatFolder, load_assistant, open_assistant
 from coterie.storage import open_database
@@ -35,6 +36,8 @@ def serve(
     ] = None,
     body_limit: Annotated[int, typer.Option(min=1, help="Bytes of a request at most.")] = 16_000_000,
     out: Annotated[Path, typer.Option(help="Where the assistant's folder is.")] = Path("runs"),
+    trace: TraceTo = None,
+    trace_content: TraceContent = False,
 ) -> None:
     """Serve an assistant: AG-UI at /agui, OpenAI's chat completions at /v1, until Ctrl-C."""
     from coterie.interop import AccessToken, ServingOptions, create_application  # noqa: PLC0415 - only with the extra
@@ -61,6 +64,7 @@ def serve(
         console.print(f"  ({escape(line)})", soft_wrap=True)
 
     with (
+        traced(trace, content=trace_content),
         open_assistant(loaded, folder.path, model=model, base_url=base_url, notice=notice) as assistant,
         open_database(folder.path / "conversations.db") as store,
     ):

@@ -33,6 +33,7 @@ from coterie.meetings.state import events, fold
 from coterie.meetings.state.events import AnyEvent, Refusal
 from coterie.meetings.state.meeting_state import MeetingState
 from coterie.runtime import AgentRef
+from coterie.telemetry import spans
 
 _GRACE = 5.0
 """Seconds beyond a proposal's patience after which its replica host must have answered."""
@@ -270,9 +271,12 @@ class Meeting:
         if state.sequence and not state.is_open:
             raise MeetingClosed(self.topic, f"it is over: {state.reason}")
         _check_encodable(event)
-        answer = await self._ask(SubmitProposal(self.me, event, self._patience), self._patience)
-        if answer.refusal is not None:
-            raise self._error(answer.refusal)
+        about = {"coterie.meeting": self.id, "coterie.agent": self.me}
+        with spans.span(f"meeting {type(event).__name__}", about) as span:
+            answer = await self._ask(SubmitProposal(self.me, event, self._patience), self._patience)
+            if answer.refusal is not None:
+                raise self._error(answer.refusal)
+            span.set({"coterie.sequence": int(answer.sequence)})
         return int(answer.sequence)
 
     async def _ask(self, message: Any, patience: float) -> Any:

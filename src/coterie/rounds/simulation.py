@@ -141,8 +141,7 @@ class Simulation:
         )
         self._engine: RoundEngine | None = None  # the latest
         self._joins, self._leaves = list[str](), list[str]()
-        self._stop = ""
-        self._stopped_from_outside = False
+        self._stop, self._stopped_from_outside = "", False
         self._whole = False
         """Whether the latest run ended between two rounds, so that the next can go on from there."""
 
@@ -158,6 +157,7 @@ class Simulation:
         """Run one round, as `run` does, and return the result so far."""
         return self.run(1, on_round)
 
+    @in_run_span
     def run(self, rounds: int, on_round: OnRound | None = None) -> Result:
         """Run `rounds` rounds, and return the result. After an earlier `run`, `resume` or `step` go on from there.
 
@@ -168,8 +168,7 @@ class Simulation:
         check_number("run.rounds", rounds, whole=True)
         check_functions(on_round=on_round)
         checkpoints = self._checkpoints()
-        newest = checkpoints.newest_round() if checkpoints is not None else 0
-        engine = self._engine
+        newest, engine = checkpoints.newest_round() if checkpoints is not None else 0, self._engine
         if newest and (engine is None or newest != engine.settled):
             raise RoundsError(f"{self._where()}: a simulation was begun there; resume it, or choose another place")
         if engine is None:
@@ -177,6 +176,7 @@ class Simulation:
         self._check_goes_on(engine)
         return self._go_on(engine, engine.settled + rounds, on_round, checkpoints)
 
+    @in_run_span
     def resume(self, rounds: int, on_round: OnRound | None = None) -> Result:
         """Go on from the newest checkpoint until `rounds` rounds are settled in all, and return the result.
 
@@ -193,6 +193,7 @@ class Simulation:
             raise CheckpointMissing(self._where(), "this world has no checkpoints; give it a log, and run it with checkpoints")
         return self._run(rounds, on_round, checkpoints, resume=True)
 
+    @in_run_span
     def replay(self, log: EventLog, on_round: OnRound | None = None) -> Result:
         """Repeat a recorded run in a world in memory, compare the digest of every round, and return the result.
 
@@ -301,7 +302,6 @@ class Simulation:
         started = next((event for event in log.events() if event.kind == STARTED), None)
         cut_off(engine, checkpoints, log, started.sequence - 1 if started is not None else self.plan.world.sequence)
 
-    @in_run_span
     def _drive(self, engine: RoundEngine, rounds: int, on_round: OnRound | None, checkpoints: Checkpoints | None) -> Result:
         scripted = engine.replaying is not None
         if not scripted:

@@ -15,6 +15,7 @@ from coterie.cli.chat.plain import PlainScreen
 from coterie.cli.chat.plain import converse as converse_plainly
 from coterie.cli.chat.screen import Screen
 from coterie.cli.chat.words import note, wrapped
+from coterie.cli.tracing import TraceContent, TraceTo, traced
 from coterie.conversation import Conversation
 from coterie.kernel import SystemClock
 from coterie.orchestrator.assistants.opening import ChatFolder, OpenAssistant, load_assistant, open_assistant
@@ -37,6 +38,8 @@ def chat(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the latest conversation, or with --namespace.")] = False,
     out: Annotated[Path, typer.Option(help="Where the assistant's folder is.")] = Path("runs"),
     wait: Annotated[bool, typer.Option(help="At the end of piped input, wait for what still runs.")] = True,
+    trace: TraceTo = None,
+    trace_content: TraceContent = False,
 ) -> None:
     """Talk to an assistant. Results appear when they are ready; bars of running operations are above the line that you type."""
     loaded = load_assistant(scenario)
@@ -50,7 +53,10 @@ def chat(
             screen.line(note(line, screen.width), style="class:note")
 
     try:
-        with open_assistant(loaded, folder.path, model=model, base_url=base_url, notice=notice) as assistant:
+        with (
+            traced(trace, content=trace_content),
+            open_assistant(loaded, folder.path, model=model, base_url=base_url, notice=notice) as assistant,
+        ):
             conversation = assistant.conversations.open(("chat", user, name), user=user)
             folder.remember(user, name)
             unfinished = _converse(assistant, conversation, shown, interactive=interactive, greet=not resume, wait=wait)

@@ -16,6 +16,7 @@ from coterie.conversation.session.attempts import AttemptWorker, RunningAttempt,
 from coterie.conversation.session.deadlines import MOST_WAITED, AttemptDeadline
 from coterie.conversation.session.messages import AttemptBegan, AttemptEnded, AttemptProgressed
 from coterie.conversation.session.session_log import SessionLog
+from coterie.conversation.session.session_spans import end_attempt
 from coterie.conversation.tools.attempt import AttemptPurpose, ToolAttempt
 from coterie.runtime import Context
 
@@ -112,7 +113,9 @@ class AttemptTable:
         # Its own limits count from when a thread begins it.
         waited = f"no thread was free for it within {MOST_WAITED:g} s"
         running.watch = AttemptDeadline(MOST_WAITED, None, lambda _: self._overdue(running, waited))
-        running.ref = self._context.spawn(AttemptWorker, attempt)
+        running.span = self._session_log.spans.attempt(operation, purpose)
+        with running.span.within():
+            running.ref = self._context.spawn(AttemptWorker, attempt)
         if operation.state is OperationState.CANCELLING and purpose is AttemptPurpose.RUN:
             # A cancel request came while its start was being written.
             running.stop()
@@ -162,6 +165,7 @@ class AttemptTable:
             return None
         if running.watch is not None:
             running.watch.close()
+        end_attempt(running.span, running.attempt.outcome)
         if running.attempt.given_up:
             del self._abandoned[serial]
             self._host.telemetry.count_tool(running.attempt.operation.tool, "abandoned", -1)
@@ -174,6 +178,7 @@ class AttemptTable:
         if running.serial not in self._attempts or running.attempt.given_up:
             return False
         running.attempt.given_up = True
+        end_attempt(running.span, None)
         self._abandoned[running.serial] = running
         self._current.pop(running.attempt.operation.number, None)
         if running.watch is not None:

@@ -14,6 +14,7 @@ from coterie.conversation.tools.tool import Tool
 from coterie.errors import OperationStopped
 from coterie.messaging import Message
 from coterie.runtime import Agent, AgentRef, on
+from coterie.telemetry.spans import NO_SPAN
 
 
 def arguments_for(tool: Tool, given: Mapping[str, Any], purpose: AttemptPurpose) -> Mapping[str, Any]:
@@ -33,6 +34,8 @@ class StopAttempt(Message):
 
 class AttemptWorker(Agent):
     """Runs one attempt, reports its outcome, and stops."""
+
+    records_spans = False
 
     def __init__(self, attempt: ToolAttempt) -> None:
         self._attempt = attempt
@@ -79,13 +82,14 @@ class AttemptWorker(Agent):
 class RunningAttempt:
     """A running attempt, as the scheduler sees it."""
 
-    __slots__ = ("attempt", "began", "halted", "ref", "serial", "watch", "written")
+    __slots__ = ("attempt", "began", "halted", "ref", "serial", "span", "watch", "written")
 
     def __init__(self, serial: int, attempt: ToolAttempt, began: float) -> None:
         self.serial = serial
         self.attempt = attempt
         self.began = began
         self.ref: AgentRef | None = None
+        self.span = NO_SPAN
         self.watch: AttemptDeadline | None = None
         self.written = 0.0
         """Time of the last write of its progress, in seconds of the loop."""

@@ -57,6 +57,8 @@ class AwaitMonitored(Request[None]):
 class SessionMonitor(Agent):
     """Closes the event stream of a conversation whose agent has ended. Each host has one."""
 
+    records_spans = False
+
     def __init__(self, monitored: MonitoredSessions) -> None:
         self._monitored = monitored
 

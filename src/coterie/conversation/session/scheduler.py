@@ -123,6 +123,7 @@ class OperationScheduler:
         for each in operations:
             known[each.number] = each
             self.host.telemetry.count_tool(each.tool, "called")
+            self.session_log.spans.called(each)
             if each.number in {one.number for one in self._startable(known.values())}:
                 # It stays at epoch 0, because creation and start are one write.
                 begun = machine.begin(each, self.session_log.now)
@@ -376,6 +377,7 @@ class OperationScheduler:
         self._over(after)
 
     def _over(self, operation: Operation) -> None:
+        self.session_log.spans.ended(operation)
         self.attempts.forget_secrets(operation.number)
         for future in self._waiters.pop(operation.number, ()):
             if not future.done():

@@ -52,6 +52,8 @@ _RAISES = (ConversationError, StorageError, ValueError)
 class Session(Agent):
     """One conversation. Only its thread uses its parts; it shares its `ConversationState`."""
 
+    records_spans = False
+
     def __init__(self, state: ConversationState) -> None:
         self._state = state
         self._host = state.host
@@ -93,6 +95,7 @@ class Session(Agent):
         """Stop timers and attempts."""
         self._approvals.close()
         self._scheduler.close()
+        self._session_log.spans.close()
 
     # Requests of front ends.
 
@@ -119,6 +122,7 @@ class Session(Agent):
             self._writing -= 1
             # Without the message, what waits for idleness may wait for nothing any more.
             self._wake.set()
+        self._session_log.spans.received(said.turn)
         self._inbox.append(said)
         self._turns.message_waiting.set()
         self._wake.set()
@@ -223,7 +227,8 @@ class Session(Agent):
             self._wake.clear()
             if self._deliveries.due and not self._ending.halting:
                 self._busy = True
-                await self._deliveries.deliver()
+                with self._session_log.spans.delivery():
+                    await self._deliveries.deliver()
             elif self._inbox and not self._ending.begun:
                 self._busy = True
                 said = self._inbox.popleft()

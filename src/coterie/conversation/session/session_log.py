@@ -31,6 +31,7 @@ from coterie.conversation.roles import AssistantRole
 from coterie.conversation.sanitize import storable
 from coterie.conversation.session.prompt import Prompt
 from coterie.conversation.session.prompt_window import MOST, PAGE, PromptWindow
+from coterie.conversation.session.session_spans import SessionSpans
 from coterie.conversation.state import ConversationState
 from coterie.conversation.tools.redaction import SecretRedactor
 from coterie.conversation.tools.tool import Tool
@@ -66,6 +67,7 @@ class SessionLog:
     def __init__(self, state: ConversationState, failed: Callable[[BaseException], None]) -> None:
         self.state = state
         self.host = state.host
+        self.spans = SessionSpans(state.name)
         self._failed = failed
         self._role = state.team.first if state.team is not None else None
         self.window = PromptWindow(state, lambda: state.model_of(self._role))

@@ -11,7 +11,9 @@ from coterie.conversation.session.deadlines import WorkTime
 from coterie.conversation.session.session_log import SessionLog
 from coterie.errors import ModelError, describe
 from coterie.models import ModelReply, ModelRequest
+from coterie.models.spans import begin_chat, end_chat, nest_chat
 from coterie.runtime import Context
+from coterie.telemetry.spans import NO_SPAN
 
 
 class AnswerCut(Exception):
@@ -96,6 +98,10 @@ class Speaker:
         reply: ModelReply | None = None
         stream: Any = None
         length = 0
+        span = begin_chat(self._host.model.name, request)
+        # A gateway makes such spans too; this runs in a task of its own.
+        nest_chat(span)
+        problem: BaseException | None = None
         try:
             stream = self._session_log.state.model_of(self._session_log.role).stream(request)
             async for piece in stream:
@@ -106,11 +112,16 @@ class Speaker:
                     said.append(text)
                     self._session_log.announce(TextWritten, turn=turn, text=plain_text(text), delivery=delivery, offset=length)
                     length += len(text)
-        except (ModelError, asyncio.CancelledError):
+        except (ModelError, asyncio.CancelledError) as error:
+            problem = error
             raise
         except BaseException as error:
+            problem = error
             raise ModelError(f"{self._host.model.name} failed: {describe(error)}") from error
         finally:
+            if span is not NO_SPAN:
+                safe = self._session_log.spans.without_secrets(reply, self._host.tools)
+                end_chat(span, request, safe, problem, self._session_log.spans.mask)
             close = getattr(stream, "aclose", None)
             if close is not None:
                 await close()

@@ -19,6 +19,7 @@ from coterie.conversation.session.tool_calls import ImmediateResult, PlannedOper
 from coterie.conversation.tokens import tokens_in, tokens_of_tools
 from coterie.errors import ContextTooLong, ConversationError, ModelError, StorageError, describe
 from coterie.models import Finish, ModelReply, ModelRequest, ToolCall, ToolDefinition
+from coterie.telemetry.spans import NO_SPAN
 
 SORRY = "I am sorry, I cannot answer that just now."
 _COMPLETE = (Finish.STOP, Finish.TOOLS)
@@ -47,11 +48,20 @@ class TurnRunner:
         self._speaker = speaker
         self._sizes: dict[tuple[str, ...], int] = {}
         """The estimated tokens of tools by their names."""
+        self._span = NO_SPAN
+        """The span of the turn that runs."""
+        self._said = ""
+        """The message that it answers."""
         self.message_waiting = asyncio.Event()
         """Set while another message of the user is queued."""
 
     async def answer(self, said: UserMessageEntry) -> None:
         """Answer one message. Calls that ran before a crash do not run again."""
+        self._said = said.text
+        with self._session_log.spans.turn(said.turn) as self._span:
+            await self._answer_in_span(said)
+
+    async def _answer_in_span(self, said: UserMessageEntry) -> None:
         self._host.telemetry.count("turns")
         lane = lane_of(self._session_log.operations.values())
         texts: list[str] = []
@@ -286,6 +296,11 @@ class TurnRunner:
         # A message that repeats a secret of an earlier call is not needed any more.
         await self._session_log.redact()
         whole = "\n\n".join([*texts, text] if text else texts)
+        self._span.set({"coterie.outcome": str(outcome), "coterie.lane": str(lane)})
+        # By now the secrets of its calls are known.
+        self._session_log.spans.describe_turn(self._span, self._said, whole)
+        if problem and outcome is TurnOutcome.FAILED:
+            self._span.fail(problem)
         await self._session_log.record(
             TurnEndedEntry(
                 turn=turn,

@@ -170,6 +170,8 @@ _TOO_LATE = InvitationReply("unreachable", "it accepted after the meeting had be
 class InvitationService(Agent):
     """Invites guests for other nodes. Each guest is invited once, however often a request is repeated."""
 
+    records_spans = False
+
     def __init__(self, directory: MeetingDirectory) -> None:
         self._directory = directory
         self._asked: dict[tuple[str, str], asyncio.Task[InvitationReply]] = {}

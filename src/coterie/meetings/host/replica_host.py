@@ -47,6 +47,8 @@ class ReplicaHost(Agent):
     Replicas here exchange their messages within one call; those elsewhere get them as `ReplicaMessages`.
     """
 
+    records_spans = False
+
     def __init__(self, meeting: LocalMeeting) -> None:
         self.meeting = meeting
         self._waiting: dict[str, asyncio.Future[ProposalResult]] = {}

@@ -12,6 +12,7 @@ from coterie.memory.contract import RecordFilter
 from coterie.memory.mind.meaning import AgentEmbeddings
 from coterie.memory.record import MemoryRecord
 from coterie.memory.tiered import TieredMemory
+from coterie.telemetry import spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,16 @@ def rank_memories(
     The score is a convex sum of text, meaning, recency and importance, each from 0 to 1. Memories without words in common with
     the question and without a similar meaning are left out, and so are those that are not valid at a time.
     """
+    with spans.span("recall", {"coterie.k": k} if spans.is_tracing() else {}) as span:
+        span.set_content("coterie.question", lambda: question)
+        ranked = _ranked(memory, question, k, weights, meaning, which)
+        span.set({"coterie.found": len(ranked)})
+        return ranked
+
+
+def _ranked(
+    memory: TieredMemory, question: str, k: int, weights: Weights, meaning: AgentEmbeddings | None, which: RecordFilter
+) -> list[tuple[MemoryRecord, float, dict[str, float]]]:
     now = memory.clock.time()
     most = max(_CANDIDATES, 3 * k)
     while True:

@@ -80,6 +80,11 @@ class ModelReplyFuture(Completion):
         self._finish()
         return True
 
+    @property
+    def ended(self) -> tuple[ModelReply | None, BaseException | None]:
+        """The reply and the error, as far as they are there."""
+        return self._reply, self._error
+
     def _outcome(self) -> ModelReply:
         if self._error is not None:
             raise self._error

@@ -19,7 +19,9 @@ from coterie.models.gateway.loop import EventLoopThread
 from coterie.models.gateway.requests import GatewayLoop
 from coterie.models.options import Budget, Price, RateLimits, Timeouts
 from coterie.models.policies import CallMetrics, Spending
+from coterie.models.spans import begin_chat, end_chat
 from coterie.models.values import ModelReply, ModelRequest, TextDelta
+from coterie.telemetry.spans import NO_SPAN
 from coterie.work import Retry
 
 
@@ -141,7 +143,11 @@ class ModelGateway:
         Raises `GatewayClosed`, and `InvalidSetting` for an invalid request.
         """
         check_request("ModelGateway.ask", request)
-        return self._running.submit(request)
+        span = begin_chat(self.name, request)
+        pending = self._running.submit(request)
+        if span is not NO_SPAN:
+            pending.add_callback(lambda: end_chat(span, request, *pending.ended))
+        return pending
 
     async def ask(self, request: ModelRequest) -> ModelReply:
         """Return the reply, or raise a `ModelError`. Cancelling ends the HTTP call."""
@@ -166,28 +172,38 @@ class ModelGateway:
         """
         check_request("ModelGateway.stream", request)
         channel = StreamChannel()
+        span = begin_chat(self.name, request)
         leave = self._running.stream(request, channel)
         try:
             while (item := await channel.take()) is not None:
                 if isinstance(item, BaseException):
+                    end_chat(span, request, None, item)
                     raise item
+                if isinstance(item, ModelReply):
+                    end_chat(span, request, item)
                 yield item
         finally:
             leave()
+            span.end()
 
     def stream_blocking(self, request: ModelRequest, timeout: float | None = None) -> Iterator[TextDelta | ModelReply]:
         """Yield the same items as `stream`, and block the calling thread. Raises `WaitTimeout` after `timeout` silent seconds."""
         check_request("ModelGateway.stream", request)
         self._running.refuse_own_thread("stream_blocking")
         channel = StreamChannel()
+        span = begin_chat(self.name, request)
         leave = self._running.stream(request, channel)
         try:
             while (item := channel.take_blocking(timeout)) is not None:
                 if isinstance(item, BaseException):
+                    end_chat(span, request, None, item)
                     raise item
+                if isinstance(item, ModelReply):
+                    end_chat(span, request, item)
                 yield item
         finally:
             leave()
+            span.end()
 
     def metrics(self) -> CallMetrics:
         """Return the totals of requests, replies and spending, with quantiles of times. Never blocks requests."""

@@ -19,6 +19,7 @@ from coterie.personas.mind.context import ActionContext
 from coterie.personas.mind.mind import Decision, Mind, Situation, as_decision
 from coterie.personas.mind.state import ActionOutcome, ActionRecord, PersonaAction, Stimulus, StimulusKind
 from coterie.runtime.references.logs import AgentLog
+from coterie.telemetry import spans
 
 _SHORT = 40
 """Shorter texts, in characters, must be equal to be the same: few letters make a difference there."""
@@ -125,6 +126,14 @@ class EpisodeRunner:
 
     async def run(self) -> Episode:
         """Run the episode and return it. Raises `MindFailed`, and the errors of models; earlier actions count."""
+        who = self._agent.who
+        about = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": who, "coterie.episode": self._label}
+        with spans.span(f"invoke_agent {who}", about) as span:
+            episode = await self._run()
+            span.set({"coterie.outcome": str(episode.ended), "coterie.steps": episode.steps})
+            return episode
+
+    async def _run(self) -> Episode:
         agent = self._agent
         agent.begin_episode()
         repeats = RepeatDetector(agent.max_repeats, agent.similarity)

@@ -51,9 +51,8 @@ class RoundEngine:
         commits = frozenset(stage.name for stage in stages if stage.commits)
         self.table = TokenTable(frozenset(stage.name for stage in stages if stage.together), commits)
         self.open: dict[int, OpenRound] = {}
-        self.settled = 0
         self.digests: list[str] = []
-        self.forfeits = self.errors = 0
+        self.settled = self.forfeits = self.errors = 0
         self.stopped = ""
         self.running: dict[int, tuple[Turn, list[Token]]] = {}
         """Running turns and their tokens, by the identity of the turn."""
@@ -70,8 +69,7 @@ class RoundEngine:
         """The events of the last settled round."""
         self.recorded = replaying if replaying is not None else RecordedDecisions(())
         """Earlier decisions of time, which stand: of a whole run in a replay, of the unfinished part in a resumed run."""
-        self.first_members: list[str] = []
-        self.joins, self.leaves = list[str](), list[str]()
+        self.first_members, self.joins, self.leaves = list[str](), list[str](), list[str]()
 
     def _open_threads(self) -> None:
         plan, clock = self.plan, self.world.clock
@@ -393,9 +391,11 @@ class RoundEngine:
         self.timeline.waits(((token.name, token.since) for token in tokens), number, stage, self._now(), self.last)
 
     def close(self) -> None:
-        """End all threads."""
+        """End all threads, and the spans of rounds that are left."""
         self.deadlines.close()
         self.executors.close()
+        for opened in self.open.values():
+            opened.span.end()
 
     def _now(self) -> float:
         return self.world.clock.monotonic()

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from coterie.rounds.engine.engine import RoundEngine
+from coterie.rounds.plan import Plan
 from coterie.telemetry import spans
 
 P = ParamSpec("P")
-S = TypeVar("S")
 
 
 class RunResult(Protocol):
@@ -27,26 +26,31 @@ class RunResult(Protocol):
         ...
 
 
+class Runner(Protocol):
+    """A simulation."""
+
+    @property
+    def plan(self) -> Plan:
+        """Its settings."""
+        ...
+
+
 R = TypeVar("R", bound=RunResult)
+S = TypeVar("S", bound=Runner)
 
 
-def in_run_span(drive: Callable[Concatenate[S, RoundEngine, P], R], /) -> Callable[Concatenate[S, RoundEngine, P], R]:
-    """Return a method that drives an engine in one span. It also ends the spans of rounds that an error has left open."""
+def in_run_span(run: Callable[Concatenate[S, P], R], /) -> Callable[Concatenate[S, P], R]:
+    """Return a method that runs a simulation in one span."""
 
-    @wraps(drive)
-    def drive_in_span(self: S, engine: RoundEngine, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    @wraps(run)
+    def run_in_span(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
         if not spans.is_tracing():
-            return drive(self, engine, *args, **kwargs)
-        plan = engine.plan
+            return run(self, *args, **kwargs)
+        plan = self.plan
         about: dict[str, Any] = {"mode": str(plan.mode), "seed": str(plan.seed), "agents": len(plan.agents)}
         with spans.span("simulation", {f"coterie.{name}": value for name, value in about.items()}) as span:
-            try:
-                result = drive(self, engine, *args, **kwargs)
-            except BaseException as error:
-                for opened in engine.open.values():
-                    opened.span.end(error)
-                raise
+            result = run(self, *args, **kwargs)
             span.set({"coterie.rounds": result.rounds, "coterie.digest": result.digest})
             return result
 
-    return drive_in_span
+    return run_in_span

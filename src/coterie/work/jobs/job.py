@@ -11,6 +11,7 @@ import msgspec
 from coterie.concurrency import Rank, Timer, new_lock
 from coterie.concurrency.contexts import carried_context
 from coterie.kernel import Clock, check_number
+from coterie.telemetry import spans
 from coterie.work.jobs.call import Call, EndedCall
 from coterie.work.jobs.future import CURRENT, FutureOwner, JobFuture
 from coterie.work.jobs.kinds import LEVELS, JobState, Priority
@@ -221,7 +222,12 @@ class Job(JobFuture[R_co]):
     def run_attempt(self) -> Any:
         """Make one attempt in a copy of the submitter's context, and return its value. Raises the function's error."""
         context = self.context
-        return self.perform() if context is None else context.copy().run(self.perform)
+        perform = self._perform_in_span if spans.is_tracing() else self.perform
+        return perform() if context is None else context.copy().run(perform)
+
+    def _perform_in_span(self) -> Any:
+        with spans.span(f"job {self.name}", {"coterie.job": str(self.id)}):
+            return self.perform()
 
     def perform(self) -> Any:
         """Make one attempt, and return the value of the function."""
