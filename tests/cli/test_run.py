@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.telemetry.collector import read_file
+
 ROOT = Path(__file__).parents[2]
 FISHING = "examples/commons/fishing.toml"
 
@@ -113,3 +115,14 @@ def test_an_interrupted_run_ends_at_once_and_keeps_its_record(sent: signal.Signa
     assert err == f"interrupted; the record so far is in {folder}; go on with: coterie resume {folder}\n"
     events = (folder / "events.jsonl").read_text().splitlines()
     assert [json.loads(line)["event"] for line in events] == ["run started", "month settled"]
+
+
+def test_a_trace_of_a_run_is_written_and_changes_nothing(tmp_path: Path) -> None:
+    arguments = ("--out", tmp_path, "--no-report", "--quiet")
+    out, _ = coterie("run", FISHING, *arguments, "--trace", tmp_path / "trace.json")
+    read = read_file(tmp_path / "trace.json")
+    assert f"digest {read.one('simulation').attributes['coterie.digest']}" in out
+    assert len({each.trace for each in read}) == 1
+    assert len(read.named("turn decide")) == 60
+    _, err = coterie("run", FISHING, *arguments, "--trace", tmp_path / "no" / "trace.json", code=1)
+    assert "cannot be written" in err

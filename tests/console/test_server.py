@@ -231,3 +231,14 @@ def test_many_runtimes_of_one_name_are_told_apart(console: Console) -> None:
         assert [console.show(one, "node"), console.show(two, "node"), console.show(one)] == ["node", "node~2", "node"]
         console.hide(one)
         console.hide(two)
+
+
+def test_the_metrics_of_all_that_is_shown_are_for_the_operator(console: Console, client: httpx.Client) -> None:
+    with Runtime("metered") as runtime:
+        console.show(runtime)
+        text = client.get("/metrics").text
+        assert f'coterie_agents_spawned_total{{runtime="{runtime.node}"}} 0.0' in text
+        assert "coterie_threads{" in text
+    with httpx.Client(base_url=console.address, headers={"Authorization": f"Bearer {ANN.reveal()}"}) as user:
+        assert user.get("/metrics").status_code == 403
+    assert httpx.get(f"{console.address}/metrics").status_code in (401, 403)

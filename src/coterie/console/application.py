@@ -23,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 
 from coterie.console.access import Admission, check_same_origin, visitor
 from coterie.console.audit import AuditEntry, AuditLog
+from coterie.console.metrics import metrics_endpoint
 from coterie.console.options import ConsoleOptions
 from coterie.console.page import ConsoleAction, Page, Visit
 from coterie.console.problems import ConsoleProblem
@@ -66,6 +67,7 @@ class ConsoleApplication:
     def asgi(self, token: AccessToken, users: Mapping[str, AccessToken], port: int) -> Starlette:
         """Return the application that admits the holders of these tokens."""
         routes = [Route("/health", _health), Mount("/static", StaticFiles(directory=STATIC))]
+        routes.append(Route("/metrics", metrics_endpoint(self._sources)))
         for page in self._pages:
             # The more special paths first: a name in a path may be anything.
             base = page.path.rstrip("/")

@@ -29,6 +29,7 @@ from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.team.agent import AssistantAgent, DurableAssistant
 from coterie.conversation.team.as_tool import as_tool
 from coterie.conversation.team.messages import AskAssistant, AssistantAnswer, StopAnswer
+from coterie.conversation.telemetry import ConversationCollector
 from coterie.conversation.tools.context import ToolContext
 from coterie.conversation.tools.results import Finding
 from coterie.conversation.tools.schema import Secret
@@ -43,6 +44,7 @@ __all__ = [
     "AssistantRole",
     "CancelAnswer",
     "Conversation",
+    "ConversationCollector",
     "ConversationSettings",
     "Conversations",
     "Delivered",

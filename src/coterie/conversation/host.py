@@ -25,15 +25,16 @@ from coterie.conversation.session.monitor import AwaitMonitored, MonitoredSessio
 from coterie.conversation.session.session import Session
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.state import ConversationServices, ConversationState
-from coterie.conversation.telemetry import ConversationMetrics
+from coterie.conversation.telemetry import ConversationCollector, ConversationMetrics
 from coterie.conversation.tools.source import ToolSource
 from coterie.conversation.tools.tool import Tool
 from coterie.errors import ConversationClosed, DeliveryError, InvalidSetting, ModelError, describe
 from coterie.errors.conversation import InvalidNamespace
 from coterie.kernel import Clock, check_instance, clock_or_system
-from coterie.models import Model, ModelRequest, TextMessage
-from coterie.runtime import AgentRef, Runtime
+from coterie.models import Model, ModelCollector, ModelGateway, ModelRequest, TextMessage
+from coterie.runtime import AgentRef, Runtime, RuntimeCollector
 from coterie.storage import Database, open_database
+from coterie.telemetry import MetricsCollector, ProcessThreadsCollector, StorageCollector
 
 H = TypeVar("H", bound="ConversationHandle")
 
@@ -229,6 +230,16 @@ class ConversationHost:
             running=sum(state in (OperationState.RUNNING, OperationState.CANCELLING) for state in states),
             queued=states.count(OperationState.QUEUED),
         )
+
+    def collectors(self) -> list[MetricsCollector[Any]]:
+        """Return the collectors of metrics of the conversations, and of their runtime, database, model and process.
+
+        Raises `ExtraMissing` without `prometheus-client`.
+        """
+        parts: list[MetricsCollector[Any]] = [ConversationCollector(self), RuntimeCollector(self._runtime)]
+        if isinstance(self._host.model, ModelGateway):
+            parts.append(ModelCollector(self._host.model))
+        return [*parts, StorageCollector(self._database), ProcessThreadsCollector()]
 
     async def ask_model(self, instructions: str, exchanges: Iterable[TextMessage]) -> str:
         """Return the model's answer beside all conversations: it has no tools, and nothing is recorded.

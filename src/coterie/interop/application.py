@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -15,7 +16,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from coterie.conversation import Conversations
-from coterie.conversation.telemetry import exposition
 from coterie.errors import CoterieError, ExtraMissing
 from coterie.interop.access import TokenAuthMiddleware
 from coterie.interop.agui.endpoints import AgUiEndpoints
@@ -28,13 +28,15 @@ from coterie.interop.threads import ServerState, ThreadRecords
 from coterie.kernel import Clock, SystemClock
 from coterie.kernel.access import AccessToken
 from coterie.storage import Database
+from coterie.telemetry import MetricsCollector, prometheus_text
 
 
 class TelemetryEndpoints:
     """Endpoints for the metrics of the conversations."""
 
-    def __init__(self, server: ServerState) -> None:
+    def __init__(self, server: ServerState, collectors: Sequence[MetricsCollector[Any]]) -> None:
         self._server = server
+        self._collectors = collectors
 
     async def show(self, request: Request) -> Response:  # noqa: ARG002 - the signature of endpoints
         """``GET /telemetry``."""
@@ -43,7 +45,7 @@ class TelemetryEndpoints:
     async def expose(self, request: Request) -> Response:  # noqa: ARG002 - as above
         """``GET /metrics``, for Prometheus. Needs the extra `prometheus`."""
         try:
-            text = exposition(self._server.conversations)
+            text = prometheus_text(*self._server.conversations.collectors(), *self._collectors)
         except ExtraMissing as error:
             raise HTTPProblem(501, "this needs the extra prometheus; /telemetry returns the same as JSON") from error
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -58,6 +60,7 @@ def create_application(
     options: ServingOptions | None = None,
     clock: Clock | None = None,
     users: Mapping[str, AccessToken] | None = None,
+    collectors: Sequence[MetricsCollector[Any]] = (),
 ) -> Starlette:
     """Return an ASGI application that serves conversations. Make one for each server; it belongs to that server's loop.
 
@@ -65,13 +68,14 @@ def create_application(
 
     `store` holds the last event that each front end was sent, best in the database of the conversations; `name` is the
     model name for completions. `users` are tokens that admit one user each; the holder of `token` may act for any user. The
-    application closes neither the conversations nor the store. Raises storage errors.
+    metrics of `collectors`, such as those of a memory, are shown at ``/metrics`` beside its own. The application closes neither
+    the conversations nor the store. Raises storage errors.
     """
     options = options if options is not None else ServingOptions()
     clock = clock if clock is not None else SystemClock()
     requests = RequestRecords(store, clock, options.retry_window)
     server = ServerState(name, conversations, ThreadRecords(store, clock), requests, options, clock)
-    agui, completions, telemetry = AgUiEndpoints(server), CompletionEndpoints(server), TelemetryEndpoints(server)
+    agui, completions, telemetry = AgUiEndpoints(server), CompletionEndpoints(server), TelemetryEndpoints(server, collectors)
     operations = OperationEndpoints(server)
     routes = [
         Route("/health", _health),

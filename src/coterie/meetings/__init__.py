@@ -5,6 +5,7 @@ when it is gone, a majority of the members elects another. A floor policy decide
 check it. A meeting knows nothing of the agents' reasons, of rounds or of minds.
 """
 
+from coterie.meetings.exposition import MeetingCollector
 from coterie.meetings.meeting import Meeting
 from coterie.meetings.messages import (
     Accept,
@@ -39,6 +40,7 @@ __all__ = [
     "MaxTurns",
     "Meeting",
     "MeetingCancelled",
+    "MeetingCollector",
     "MeetingEnded",
     "MeetingNews",
     "MeetingView",

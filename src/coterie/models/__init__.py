@@ -9,6 +9,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from coterie.models.contract import Model
+from coterie.models.exposition import ModelCollector
 from coterie.models.extraction import extract, extract_blocking
 from coterie.models.gateway import ModelGateway, ModelReplyFuture
 from coterie.models.options import Budget, Price, RateLimits, Timeouts
@@ -32,6 +33,7 @@ __all__ = [
     "Budget",
     "Finish",
     "Model",
+    "ModelCollector",
     "ModelGateway",
     "ModelReply",
     "ModelReplyFuture",

@@ -270,6 +270,7 @@ class Runtime(DurableRuntime):
             + services.timers.threads,
             dead_letters={reason.name.lower(): count for reason, count in services.dead_letters.counts.items()},
             link={name: getattr(statistics, name) for name in statistics.__slots__},
+            durable_active=services.durable.active if services.durable is not None else 0,
         )
 
     def pause(self, agent: AgentRef | str, timeout: float | None = 5.0) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from coterie.errors import ExtraMissing
@@ -17,28 +17,39 @@ M = TypeVar("M", bound="Metric")
 
 
 class MetricFamilies:
-    """The metric families of one scrape, in the order in which they were made."""
+    """The metric families of one scrape, in the order in which they were made. Several collectors may add to one family."""
 
     def __init__(self) -> None:
         from prometheus_client import core  # noqa: PLC0415 - only with the extra
 
         self._core = core
-        self.all: list[Metric] = []
+        self._by_name: dict[str, Any] = {}
+
+    @property
+    def all(self) -> list[Metric]:
+        """The families."""
+        return list(self._by_name.values())
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a family of that name."""
+        return name in self._by_name
 
     def counter(self, name: str, meaning: str, labels: Sequence[str]) -> CounterMetricFamily:
         """Add a counter."""
-        return self._add(self._core.CounterMetricFamily(name, meaning, labels=labels))
+        return self._add(self._core.CounterMetricFamily, name, meaning, labels)
 
     def gauge(self, name: str, meaning: str, labels: Sequence[str]) -> GaugeMetricFamily:
         """Add a gauge."""
-        return self._add(self._core.GaugeMetricFamily(name, meaning, labels=labels))
+        return self._add(self._core.GaugeMetricFamily, name, meaning, labels)
 
     def summary(self, name: str, meaning: str, labels: Sequence[str]) -> SummaryMetricFamily:
         """Add a summary; see `add_durations`."""
-        return self._add(self._core.SummaryMetricFamily(name, meaning, labels=labels))
+        return self._add(self._core.SummaryMetricFamily, name, meaning, labels)
 
-    def _add(self, family: M) -> M:
-        self.all.append(family)
+    def _add(self, kind: Callable[..., M], name: str, meaning: str, labels: Sequence[str]) -> M:
+        family: M | None = self._by_name.get(name)
+        if family is None:
+            family = self._by_name[name] = kind(name, meaning, labels=labels)
         return family
 
 
@@ -71,18 +82,38 @@ class MetricsCollector(ABC, Generic[S]):
     def collect(self) -> Iterator[Metric]:
         """Yield all current metrics."""
         families = MetricFamilies()
-        self.fill(families, self._sources)
+        self.add_to(families)
         yield from families.all
+
+    def add_to(self, families: MetricFamilies) -> None:
+        """Add all current metrics to the families of a scrape."""
+        self.fill(families, self._sources)
 
     def text(self) -> str:
         """Return all current metrics in the Prometheus text format."""
-        from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - only with the extra
-
-        registry = CollectorRegistry()
-        registry.register(self)
-        return generate_latest(registry).decode()
+        return prometheus_text(self)
 
 
 def prometheus_text(*collectors: MetricsCollector[Any]) -> str:
-    """Return the current metrics of several collectors as one text in the Prometheus format, for one page of metrics."""
-    return "".join(collector.text() for collector in collectors)
+    """Return the current metrics of several collectors as one text in the Prometheus format, for one page of metrics.
+
+    Families of one name become one. Raises `ExtraMissing` without `prometheus-client`.
+    """
+    try:
+        from prometheus_client import generate_latest  # noqa: PLC0415 - only with the extra
+    except ImportError as error:
+        raise ExtraMissing("Prometheus exposition", "prometheus") from error
+    families = MetricFamilies()
+    for collector in collectors:
+        collector.add_to(families)
+    return generate_latest(_Page(families)).decode()
+
+
+class _Page:
+    """The families of one scrape, as the library takes them."""
+
+    def __init__(self, families: MetricFamilies) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._families.all

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from coterie.concurrency import PROCESS_THREADS
 from coterie.telemetry import MetricsCollector
+from coterie.telemetry.collectors import add_threads
 from coterie.telemetry.exposition import MetricFamilies, add_durations
 from coterie.work.actions import ActionMetrics, CircuitState
 from coterie.work.pool.metrics import WorkMetrics
@@ -52,7 +52,7 @@ class WorkCollector(MetricsCollector[WorkMetricsSource]):
         unheard = counter("coterie_jobs_unheard", "Failures that no caller took in time.", ["engine"])
         retained = gauge("coterie_jobs_retained_bytes", "Estimated size of the results of retained jobs.", ["engine"])
         late = counter("coterie_attempts_late", "Attempts that returned after their job had ended.", ["engine"])
-        _add_threads(families)
+        add_threads(families)
         snapshots = [source.metrics() for source in sources]
         for metrics in snapshots:
             late.add_metric([metrics.name], metrics.late)
@@ -79,20 +79,6 @@ class WorkCollector(MetricsCollector[WorkMetricsSource]):
             scaling.add_metric([metrics.name], len(metrics.scaling))
             errors.add_metric([metrics.name], metrics.callback_errors)
         _add_actions(families, [metrics for metrics in snapshots if isinstance(metrics, ActionMetrics)])
-
-
-def _add_threads(families: MetricFamilies) -> None:
-    """Add the threads of the process."""
-    use = PROCESS_THREADS.use()
-    held = families.gauge("coterie_threads", "Threads of the process.", ["part"])
-    for part, count in use.parts.items():
-        held.add_metric([part], count)
-    for name, meaning, value in (
-        ("coterie_threads_limit", "Threads that the process may have.", use.limit),
-        ("coterie_threads_abandoned", "Threads in functions that do not return.", use.abandoned),
-        ("coterie_threads_abandoned_limit", "Threads that the process may abandon.", use.abandoned_limit),
-    ):
-        families.gauge(name, meaning, []).add_metric([], value)
 
 
 def _add_actions(families: MetricFamilies, systems: Sequence[ActionMetrics]) -> None:

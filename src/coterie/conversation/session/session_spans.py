@@ -17,7 +17,7 @@ from coterie.models import ModelReply, ToolCall
 from coterie.telemetry import spans
 
 _AGENT = "assistant"
-"""The name of the agent in spans. Names of spans are few: the conversation is an attribute."""
+"""The name of an assistant without a team. Names of spans are few: the conversation is an attribute."""
 
 
 class SessionSpans:
@@ -38,11 +38,12 @@ class SessionSpans:
         if spans.is_tracing():
             self._senders[turn] = copy_context()
 
-    def turn(self, turn: int) -> AbstractContextManager[spans.TraceSpan]:
+    def turn(self, turn: int, agent: str) -> AbstractContextManager[spans.TraceSpan]:
         """Return the span of a turn, as a context manager."""
         parent = self._senders.pop(turn, None)
-        about = {"gen_ai.operation.name": "invoke_agent", **self._about, "coterie.turn": turn}
-        return spans.span(f"invoke_agent {_AGENT}", about, parent=parent)
+        agent = agent or _AGENT
+        about = {"gen_ai.operation.name": "invoke_agent", **self._about, "gen_ai.agent.name": agent, "coterie.turn": turn}
+        return spans.span(f"invoke_agent {agent}", about, parent=parent)
 
     def describe_turn(self, span: spans.TraceSpan, said: str, answer: str) -> None:
         """Record the texts of a turn, if the trace records content."""

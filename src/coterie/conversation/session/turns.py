@@ -58,7 +58,7 @@ class TurnRunner:
     async def answer(self, said: UserMessageEntry) -> None:
         """Answer one message. Calls that ran before a crash do not run again."""
         self._said = said.text
-        with self._session_log.spans.turn(said.turn) as self._span:
+        with self._session_log.spans.turn(said.turn, self._session_log.speaker) as self._span:
             await self._answer_in_span(said)
 
     async def _answer_in_span(self, said: UserMessageEntry) -> None:

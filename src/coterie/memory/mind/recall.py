@@ -90,13 +90,19 @@ def rank_memories(
     """
     with spans.span("recall", {"coterie.k": k} if spans.is_tracing() else {}) as span:
         span.set_content("coterie.question", lambda: question)
-        ranked = _ranked(memory, question, k, weights, meaning, which)
+        ranked = _ranked(memory, question, k, weights, meaning, which, valid_at)
         span.set({"coterie.found": len(ranked)})
         return ranked
 
 
 def _ranked(
-    memory: TieredMemory, question: str, k: int, weights: Weights, meaning: AgentEmbeddings | None, which: RecordFilter
+    memory: TieredMemory,
+    question: str,
+    k: int,
+    weights: Weights,
+    meaning: AgentEmbeddings | None,
+    which: RecordFilter,
+    valid_at: float,
 ) -> list[tuple[MemoryRecord, float, dict[str, float]]]:
     now = memory.clock.time()
     most = max(_CANDIDATES, 3 * k)

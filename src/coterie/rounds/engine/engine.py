@@ -47,11 +47,9 @@ class RoundEngine:
         self.failures = StageFailures()
         self.settling = CommitMaker(plan, ResolverFailures(plan, self.failures))
         self._open_threads()
-        stages = self.graph.stages
-        commits = frozenset(stage.name for stage in stages if stage.commits)
-        self.table = TokenTable(frozenset(stage.name for stage in stages if stage.together), commits)
+        commits = frozenset(stage.name for stage in self.graph.stages if stage.commits)
+        self.table = TokenTable(frozenset(stage.name for stage in self.graph.stages if stage.together), commits)
         self.open: dict[int, OpenRound] = {}
-        self.digests: list[str] = []
         self.settled = self.forfeits = self.errors = 0
         self.stopped = ""
         self.running: dict[int, tuple[Turn, list[Token]]] = {}
@@ -69,7 +67,7 @@ class RoundEngine:
         """The events of the last settled round."""
         self.recorded = replaying if replaying is not None else RecordedDecisions(())
         """Earlier decisions of time, which stand: of a whole run in a replay, of the unfinished part in a resumed run."""
-        self.first_members, self.joins, self.leaves = list[str](), list[str](), list[str]()
+        self.digests, self.first_members, self.joins, self.leaves = [list[str]() for _ in range(4)]
 
     def _open_threads(self) -> None:
         plan, clock = self.plan, self.world.clock
@@ -109,8 +107,7 @@ class RoundEngine:
             self.settling.note(notes, number)
         self.settling.expire(number)
         roster = self.lives.roster(self.table, changed=bool(notes))
-        span = begin(f"round {number}")
-        opened = self.open[number] = OpenRound(number, self.world.view(), first, roster=roster, span=span)
+        opened = self.open[number] = OpenRound(number, self.world.view(), first, roster=roster, span=begin(f"round {number}"))
         return opened
 
     def enter(self, token: Token, opened: OpenRound) -> None:
@@ -148,7 +145,7 @@ class RoundEngine:
         # A runtime agent needs no snapshot without checkpoints.
         keeps = participant.keeps_state and (self.plan.checkpoints or participant.reference is None)
         keep = keeps and (self.freezes or self.graph.may_be_last(token.stage))
-        self.executors.act(token, turn, keep=keep, span=self.open[token.round].span)
+        self.executors.act(token, turn, keep=keep, span=opened.span)
         self._begin_if_starved(turn)
 
     def serve(self, tokens: list[Token], opened: OpenRound, view: Any) -> None:

@@ -72,6 +72,8 @@ class RuntimeMetrics(msgspec.Struct, frozen=True):
     """Dead letters by reason."""
     link: dict[str, int]
     """The counts of the link to other nodes, in frames."""
+    durable_active: int = 0
+    """Durable agents that are active now; part of `agents`."""
     process: ThreadUse = msgspec.field(default_factory=PROCESS_THREADS.use)
     """All threads of the process, and which part holds how many."""
 

@@ -50,6 +50,8 @@ class RuntimeCollector(MetricsCollector[RuntimeMetricsSource]):
         spawned = families.counter("coterie_agents_spawned", "Agents started so far.", label)
         agents = families.gauge("coterie_agents", "Living agents by state.", [*label, "state"])
         threads = families.gauge("coterie_runtime_threads", "Threads of the runtime.", label)
+        durable = families.gauge("coterie_durable_agents_active", "Durable agents that are active.", label)
+        frames = families.counter("coterie_link_frames", "Frames of the link to other nodes.", [*label, "outcome"])
         for runtime in sources:
             metrics, node = runtime.metrics(), runtime.node
             totals = metrics.totals
@@ -63,6 +65,9 @@ class RuntimeCollector(MetricsCollector[RuntimeMetricsSource]):
             restarts.add_metric([node], totals.restarts)
             spawned.add_metric([node], metrics.spawned)
             threads.add_metric([node], metrics.threads)
+            durable.add_metric([node], metrics.durable_active)
+            for outcome, count in metrics.link.items():
+                frames.add_metric([node, outcome], count)
             states = Counter(each.state for each in runtime.health().values())
             for state in AgentState:
                 agents.add_metric([node, state], states[state])
