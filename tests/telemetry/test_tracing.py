@@ -20,7 +20,7 @@ from coterie.meetings import Meetings
 from coterie.memory import AgentMemory, TieredMemory
 from coterie.models import ModelGateway, ModelReply, ModelRequest, TextMessage, ToolCall, Usage
 from coterie.rounds import Graph, Simulation, per_agent, together
-from coterie.telemetry import Tracing, spans
+from coterie.telemetry import Tracing, spans, traceparent
 from coterie.testing import ManualClock
 from coterie.testing.waiting import eventually
 from coterie.work import ProcessingEngine
@@ -122,6 +122,17 @@ def test_messages_are_within_the_spans_of_their_senders(file: Path, strict: bool
     assert failed.attributes["error.type"] == "ValueError"
     assert "4711" not in file.read_text()
     assert len(read.named("handle Add")) == 3, "spans are made while the trace is open, and no longer"
+
+
+def test_the_variable_of_a_program_without_opentelemetry_is_the_parent(file: Path) -> None:
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    with Runtime() as runtime, Tracing(file):
+        counter = runtime.spawn(Counter)
+        token = traceparent.set(f"00-{trace}-{parent}-01")
+        counter.ask(Add()).result()
+        traceparent.reset(token)
+    handled = read_file(file).one("handle Add")
+    assert (handled.trace, handled.parent) == (trace, parent)
 
 
 def test_the_commit_of_a_durable_agent_and_its_messages_are_within_its_handler(file: Path, tmp_path: Path) -> None:

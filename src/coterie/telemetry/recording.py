@@ -14,15 +14,18 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode, get_current_span, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from coterie.errors import describe
 from coterie.telemetry import spans
 from coterie.telemetry.otlp_file import OtlpFile
+from coterie.telemetry.trace_context import traceparent
 
 _MOST_CONTENT = 100_000
 """Characters of one text that are recorded."""
 _QUEUED = 100_000
 """Spans that may wait for a collector; what is more is dropped, with a warning of OpenTelemetry."""
+_PROPAGATOR = TraceContextTextMapPropagator()
 _KINDS = {"internal": SpanKind.INTERNAL, "client": SpanKind.CLIENT, "consumer": SpanKind.CONSUMER}
 
 
@@ -51,12 +54,21 @@ class OtelRecorder:
     ) -> spans.TraceSpan:
         """Begin a span."""
         # A copy can be entered even if code runs in the context.
-        above = otel_context.get_current() if parent is None else parent.copy().run(otel_context.get_current)
+        above = _surroundings() if parent is None else parent.copy().run(_surroundings)
         links: tuple[Link, ...] = ()
         if linked and (cause := get_current_span(above).get_span_context()).is_valid:
             links = (Link(cause),)
         span = self._tracer.start_span(name, above, _KINDS[kind], dict(attributes), links)
         return OtelSpan(span, set_span_in_context(span, above), content=self._content)
+
+
+def _surroundings() -> otel_context.Context:
+    """Return the context of OpenTelemetry; without a span in it, the one of the variable `traceparent`."""
+    above = otel_context.get_current()
+    own = traceparent.get()
+    if own is None or get_current_span(above).get_span_context().is_valid:
+        return above
+    return _PROPAGATOR.extract({"traceparent": own}, above)
 
 
 class OtelSpan(spans.TraceSpan):
