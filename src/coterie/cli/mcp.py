@@ -17,7 +17,14 @@ _VARIABLE = "COTERIE_TOKEN"
 
 
 def mcp(
-    scenario: Annotated[Path, typer.Argument(help="The scenario of kind conversation, a TOML file.", show_default=False)],
+    scenario: Annotated[
+        Path | None, typer.Argument(help="The scenario of kind conversation, a TOML file.", show_default=False)
+    ] = None,
+    memory: Annotated[
+        Path | None,
+        typer.Option("--memory", help="Serve the memories in this file instead of an assistant.", show_default=False),
+    ] = None,
+    agent: Annotated[str, typer.Option(help="The agent whose memories these are, with --memory.")] = "assistant",
     http: Annotated[
         bool, typer.Option("--http", help="Serve by streamable HTTP at /mcp, instead of standard input and output.")
     ] = False,
@@ -35,7 +42,14 @@ def mcp(
     ] = None,
     out: Annotated[Path, typer.Option(help="Where the assistant's folder is.")] = Path("runs"),
 ) -> None:
-    """Serve an assistant's tools, operations and conversation to MCP clients, until they leave or Ctrl-C."""
+    """Serve an assistant's tools, operations and conversation, or a memory, to MCP clients, until they leave or Ctrl-C."""
+    if memory is not None:
+        if scenario is not None or http:
+            raise InvalidSetting("memory", memory, "served alone, over standard input and output: coterie mcp --memory FILE")
+        serve_memory(memory, agent)
+        return
+    if scenario is None:
+        raise InvalidSetting("scenario", "", "a file: coterie mcp SCENARIO, or coterie mcp --memory FILE")
     try:
         from coterie.interop.mcp.running import create_mcp_application, serve_stdio  # noqa: PLC0415 - only with the extras
         from coterie.interop.mcp.server import AssistantMcpServer  # noqa: PLC0415 - as above
@@ -75,3 +89,12 @@ def _serve_http(
 
     assert callable(create)
     serve_application(create(assistant.conversations, token, name=name, options=options), options, ready=ready)
+
+
+def serve_memory(path: Path, agent: str) -> None:
+    """Serve the memories of an agent in a file over standard input and output."""
+    from coterie.interop.memory_tools import memory_server  # noqa: PLC0415 - only with the extra
+    from coterie.memory import MemoryConfig, TieredMemory  # noqa: PLC0415 - as above
+
+    with TieredMemory(MemoryConfig(path=path)) as store:
+        memory_server(store, agent).run("stdio")

@@ -71,6 +71,7 @@ their room, such as `coterie.errors.storage`.
     │   ├── UnknownBlock (LookupError)    the agent has no memory block of that name
     │   ├── BlockChanged                  another writer changed a memory block first
     │   ├── BlockTooLong (ValueError)     a text exceeds the limit of its memory block
+    │   ├── InvalidExport (ValueError)    a file of another system cannot be imported
     │   ├── EmbeddingFailed               an embedder did not return vectors
     │   └── NotShared (PermissionError)   an agent's memories were not shared with another
     ├── WorkError                         a job was not accepted or failed
@@ -259,6 +260,7 @@ from coterie.errors.memory import (
     BlockChanged,
     BlockTooLong,
     EmbeddingFailed,
+    InvalidExport,
     InvalidMemory,
     MemoryClosed,
     MemoryFault,
@@ -333,7 +335,7 @@ __all__ = [
     "ConversationError", "ConversationFull", "ConversationTaken", "CoterieError", "DefinitionError", "DeliveryError",
     "DurableError", "EmbeddingFailed", "EncodeFailed", "ExtraMissing", "FragmentConflict", "GatewayClosed",
     "HandlerFailed", "HistoryGone", "InvalidAddress", "InvalidArguments",
-    "InvalidGraph", "InvalidIntent", "InvalidKey", "InvalidMemory",
+    "InvalidExport", "InvalidGraph", "InvalidIntent", "InvalidKey", "InvalidMemory",
     "InvalidMessage", "InvalidPersona", "InvalidPopulation",
     "InvalidSetting", "InvalidValue", "InvitationDeclined",
     "InvitationUnanswered", "JobCancelled", "JobExited", "JobRaised", "JobShed", "JobTimeout", "JobWaitCycle",

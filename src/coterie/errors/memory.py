@@ -28,6 +28,13 @@ class InvalidDump(MemoryFault, ValueError):
         super().__init__(f"line {line}: {problem}; nothing was imported")
 
 
+class InvalidExport(MemoryFault, ValueError):
+    """A file of another system cannot be imported. Nothing was imported."""
+
+    def __init__(self, path: object, problem: str, remedy: str) -> None:
+        super().__init__(f"{path} cannot be imported: {problem}; nothing was imported; {remedy}")
+
+
 class MemoryClosed(MemoryFault):
     """The memory store has been closed."""
 

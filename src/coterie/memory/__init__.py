@@ -18,6 +18,7 @@ from coterie.memory.mind.erasure import ErasureReport, forget_person
 from coterie.memory.mind.eviction import EvictionPolicy
 from coterie.memory.mind.extraction import ModelExtractor
 from coterie.memory.mind.facts import Extractor
+from coterie.memory.mind.foreign import ImportReport, import_memories
 from coterie.memory.mind.items import Memory, Neighbour
 from coterie.memory.mind.monitor import Alert, MemoryMonitor
 from coterie.memory.mind.recall import Weights
@@ -36,6 +37,7 @@ __all__ = [
     "EvictionPolicy",
     "Extractor",
     "Fact",
+    "ImportReport",
     "Insight",
     "LocalEmbedder",
     "Memory",
@@ -63,4 +65,5 @@ __all__ = [
     "at_most",
     "forget_person",
     "has",
+    "import_memories",
 ]

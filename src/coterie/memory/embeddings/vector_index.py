@@ -1,24 +1,33 @@
-"""An exact index of the vectors of one agent's memories."""
+"""An index of the vectors of one agent's memories: exact, or approximate for very many with the extra ``index``."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import ExtraMissing
 from coterie.memory.contract import Archive
+from coterie.memory.embeddings.approximate import ApproximateVectors
 from coterie.memory.record import MemoryKind
 
+_log = logging.getLogger(__name__)
+
 _PAGE = 10_000
+EXACT_UP_TO = 200_000
+"""The number of vectors up to which all are compared; of more, only those that usearch finds, if it is installed."""
+_FURTHER = 4
+"""How many times as many vectors as wanted the approximate index is asked for: neighbours in time change the order."""
 _NEIGHBOUR = 0.25
 """The weight of each neighbour in time in the similarity of a memory, as its words count in a search."""
 
 
 class VectorIndex:
-    """Follows the archive for one agent and model, and finds nearest vectors by comparing all.
+    """Follows the archive for one agent and model, and finds nearest vectors.
 
-    A search of a hundred thousand vectors takes a few milliseconds. Safe from many threads; `_lock` guards everything. The
+    It compares all, so it is exact: a search of a hundred thousand vectors takes a few milliseconds. Of more than `EXACT_UP_TO`
+    vectors it compares those that an approximate index finds, if usearch is installed. Safe from many threads; `_lock` guards everything. The
     vector of a deleted memory stays until a caller that fails to find the memory drops it.
     """
 
@@ -34,6 +43,11 @@ class VectorIndex:
         self._lock = new_lock(Rank.MIND)
         self._version = 0
         self._others = set[str]()
+        self._approximate: ApproximateVectors | None
+        self._refused: bool
+        self._moved: int
+        """The number of vectors in the approximate index; the rows of `_matrix` begin with the next one."""
+        self._matrix: Any
         self._start(0)
 
     def __contains__(self, key: str) -> bool:
@@ -54,6 +68,7 @@ class VectorIndex:
                 for each in page:
                     self._take(each.key, each.vector)
                 self._version = page[-1].version
+                self._move()
             others, self._others = self._others, set()
             return others
 
@@ -67,6 +82,8 @@ class VectorIndex:
         with self._lock:
             if not self._rows:
                 return {}, 0.0
+            if self._approximate is not None:
+                return self._nearest_of(self._approximate, np.frombuffer(vector, dtype="<f4"), count, keys)
             similar = self._matrix[: len(self._keys)] @ np.frombuffer(vector, dtype="<f4")
             mean, deviation = float(similar.mean()), float(similar.std())
             places = self._line()
@@ -91,13 +108,62 @@ class VectorIndex:
             if self._rows.pop(key, None) is not None:
                 self._ordered = False
 
+    def _nearest_of(
+        self, vectors: ApproximateVectors, vector: Any, count: int, keys: Iterable[str]
+    ) -> tuple[dict[str, float], float]:
+        """Return what `nearest` does, for the vectors that the approximate index finds, and those beside them in time."""
+        mean, deviation = vectors.spread(vector)
+        line = self._line()
+        near = vectors.nearest(vector, _FURTHER * count + len(self._keys) - len(self._rows))
+        wanted = {self._rows[key] for key in keys if key in self._rows}
+        places = {*near, *wanted, *(place for each in near for place in self._beside(line, each))}
+        around = {each: self._beside(line, each) for each in places}
+        known = vectors.similarities(vector, sorted(places.union(*around.values())))
+        scores = {
+            place: known[place] + _NEIGHBOUR * sum(max(known[each] - mean, 0.0) for each in around[place])
+            for place in places
+            if self._rows.get(self._keys[place]) == place
+        }
+        best = sorted(scores, key=lambda place: (-scores[place], place))[:count]
+        return {self._keys[place]: scores[place] for place in {*best, *(wanted & scores.keys())}}, mean + deviation
+
+    def _beside(self, line: Any, place: int) -> list[int]:
+        """Return the places of the episodes just before and after the one at a place."""
+        at = int(self._positions[place])
+        return [int(line[each]) for each in (at - 1, at + 1) if at >= 0 and 0 <= each < self._count]
+
+    def _move(self) -> None:
+        """Move the vectors into an approximate index once they are many, and the later ones with each page."""
+        if self._approximate is None:
+            if len(self._keys) <= EXACT_UP_TO or self._refused:
+                return
+            try:
+                self._approximate = ApproximateVectors(self._dimension)
+            except ImportError:
+                self._refused = True
+                _log.warning(
+                    "%d vectors of %s are compared one by one; install the extra 'index' (usearch) for a faster search",
+                    len(self._keys),
+                    self._agent,
+                )
+                return
+        rows = len(self._keys) - self._moved
+        self._approximate.add(self._moved, self._matrix[:rows])
+        self._moved = len(self._keys)
+        self._matrix = self._numpy.zeros((_PAGE, self._dimension), dtype="<f4")
+
     def _start(self, dimension: int) -> None:
         self._dimension = dimension
         self._version = 0
         self._rows: dict[str, int] = {}
         self._keys: list[str] = []
         self._others = set()
-        self._matrix: Any = self._numpy.zeros((64, dimension), dtype="<f4")
+        self._approximate = None
+        self._refused = False
+        self._moved = 0
+        self._matrix = self._numpy.zeros((64, dimension), dtype="<f4")
+        self._positions: Any = self._numpy.full(64, -1, dtype=self._numpy.int64)
+        """The position of each row in the order of times; -1 if it is no episode."""
         self._places: Any = self._numpy.zeros(64, dtype=self._numpy.int64)
         """The rows of the episodes in the order of their times; the first `_count` are used."""
         self._count = 0
@@ -112,11 +178,15 @@ class VectorIndex:
             return
         self._others.discard(key)
         place = self._rows.get(key)
-        if place is None:
+        if place is None or place < self._moved:
+            # A vector in the approximate index cannot change: the memory gets a new row, and its place in time with it.
+            self._ordered = self._ordered and place is None
             place = len(self._keys)
-            if place == len(self._matrix):
+            if place - self._moved == len(self._matrix):
                 self._matrix = np.concatenate([self._matrix, np.zeros_like(self._matrix)])
+            if place == len(self._places):
                 self._places = np.concatenate([self._places, np.zeros_like(self._places)])
+                self._positions = np.concatenate([self._positions, np.full_like(self._positions, -1)])
             self._keys.append(key)
             self._rows[key] = place
             moment = _moment(key)
@@ -124,8 +194,9 @@ class VectorIndex:
                 self._ordered = self._ordered and moment > self._latest
                 self._latest = max(moment, self._latest)
                 self._places[self._count] = place
+                self._positions[place] = self._count
                 self._count += 1
-        self._matrix[place] = row
+        self._matrix[place - self._moved] = row
 
     def _line(self) -> Any:
         """Return the rows of the episodes in the order of their times."""
@@ -134,6 +205,8 @@ class VectorIndex:
             line = sorted((moment, place) for key, place in self._rows.items() if (moment := _moment(key)) is not None)
             self._count = len(line)
             self._places[: self._count] = [place for _, place in line]
+            self._positions[:] = -1
+            self._positions[self._places[: self._count]] = self._numpy.arange(self._count)
             self._latest = line[-1][0] if line else ""
             self._ordered = True
         return self._places[: self._count]

@@ -94,7 +94,7 @@ class MemoryBlocks:
         If it exists, its text stays, and it gets this limit and description. Raises `BlockTooLong`, and `InvalidMemory` for an
         invalid argument or too many blocks.
         """
-        _check_name(name)
+        check_block_name(name)
         check_text("text of a block", text)
         check_text("description", description)
         check_count("limit of a block", limit, 1)
@@ -247,7 +247,8 @@ def encode_blocks(stored: StoredBlocks) -> bytes:
     return _encode(stored)
 
 
-def _check_name(name: str) -> None:
+def check_block_name(name: str) -> None:
+    """Raise `InvalidMemory` unless a text can be the name of a block."""
     check_key(name, _NAME_BYTES)
 
 
