@@ -35,6 +35,7 @@ from coterie.conversation.tools.results import Finding
 from coterie.conversation.tools.schema import Secret
 from coterie.conversation.tools.source import ToolSource
 from coterie.conversation.tools.tool import Tool, tool
+from coterie.conversation.transcript import TranscriptCall, TranscriptMessage, TranscriptPage
 
 __all__ = [
     "AnyConversationEvent",
@@ -73,6 +74,9 @@ __all__ = [
     "ToolContext",
     "ToolReturned",
     "ToolSource",
+    "TranscriptCall",
+    "TranscriptMessage",
+    "TranscriptPage",
     "TurnBegan",
     "TurnEnded",
     "TurnOutcome",

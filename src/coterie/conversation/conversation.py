@@ -5,47 +5,41 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
+
+import msgspec
 
 from coterie.conversation.activator import Activator
 from coterie.conversation.endings import end_all, end_all_blocking
-from coterie.conversation.entries import DeliveredEntry, TurnEndedEntry, UserMessageEntry
+from coterie.conversation.entries import PARTS, DeliveredEntry, TurnEndedEntry, UserMessageEntry
 from coterie.conversation.events import AnyConversationEvent
 from coterie.conversation.host import ConversationHost
+from coterie.conversation.operation_requests import OperationRequests
 from coterie.conversation.operations.machine import queue
-from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
+from coterie.conversation.operations.operation import Operation
 from coterie.conversation.roles import AssistantRole, ModelLimit, Team
-from coterie.conversation.sanitize import plain, plain_text
-from coterie.conversation.session.builtin_tools import number_of
 from coterie.conversation.session.messages import (
-    ApproveOperation,
     AwaitOutcome,
     AwaitReady,
     CallTool,
-    CancelOperation,
-    EditOperation,
-    RejectOperation,
-    Reorder,
-    Resolve,
     SendMessage,
+    StopTurn,
     WaitUntilIdle,
 )
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.state import ConversationState
 from coterie.conversation.tools.source import ToolSource
 from coterie.conversation.tools.tool import Tool
-from coterie.conversation.turn_stream import TurnStream, answer_of
+from coterie.conversation.transcript import TranscriptPage, read_page
+from coterie.conversation.turn_stream import ResultStream, TurnStream, answer_of
 from coterie.errors import (
     ConversationClosed,
-    InvalidSetting,
-    UnknownOperation,
 )
 from coterie.errors.conversation import InvalidText
 from coterie.errors.storage import StorageClosed
 from coterie.kernel import Clock, check_number
-from coterie.messaging import Request
-from coterie.models import Model, TextMessage
-from coterie.runtime import Reply, Runtime
+from coterie.models import Model, ResultForm, TextMessage
+from coterie.runtime import Runtime
 from coterie.storage import Database
 
 T = TypeVar("T")
@@ -53,7 +47,7 @@ T = TypeVar("T")
 _MAX_ID_LENGTH = 200
 
 
-class Conversation:
+class Conversation(OperationRequests):
     """A conversation with one user, stored under a namespace, that continues while tools run.
 
     ::
@@ -133,18 +127,35 @@ class Conversation:
         """The id of the newest event, to resume reading from; 0 before the first."""
         return self.state.event_stream.last
 
-    def send(self, text: str, *, id: str | None = None) -> TurnStream:  # noqa: A002 - the usual name
+    @overload
+    def send(self, text: str, *, id: str | None = None) -> TurnStream: ...
+    @overload
+    def send(self, text: str, *, id: str | None = None, result: type[T]) -> ResultStream[T]: ...
+    @overload
+    def send(self, text: str, *, id: str | None = None, result: Any) -> ResultStream[Any]: ...
+
+    def send(self, text: str, *, id: str | None = None, result: Any = None) -> TurnStream:  # noqa: A002 - the usual name
         """Send a message of the user, and return the events of its turn, from the first on.
 
         Turns are answered in the order of the calls. `id` is the front end's own id of the message: a message whose id
         was accepted before is not answered again; the events of its turn are returned.
 
-        Raises `InvalidText` and `ConversationClosed`. Other errors are raised while the events are read.
+        With `result`, a pydantic model, a dataclass, a msgspec struct or any other type with a JSON schema, the answer is a
+        value of that type: ``await chat.send("…", result=Invoice)`` returns it. The model is told when its answer does not
+        fit, up to `settings.mistakes` times in a row; the value is written as JSON into the log.
+
+        Raises `InvalidText`, `ConversationClosed`, and `InvalidSetting` for a type without a schema. Other errors are raised
+        while the events are read.
         """
         _check_text(text, "the text", self._host.settings.longest)
         if id is not None:
             _check_text(id, "the id", _MAX_ID_LENGTH)
-        return TurnStream(self, self.state, self._ask(SendMessage(text=text, id=id or "")))
+        if result is None:
+            return TurnStream(self, self.state, self._ask(SendMessage(text=text, id=id or "")))
+        form = ResultForm(result, "send.result")
+        self.state.forms.add(form)
+        reply = self._ask(SendMessage(text=text, id=id or "", schema=dict(form.schema)))
+        return ResultStream(self, self.state, reply, form, result)
 
     def events(self, after: int | None = None, *, follow: bool = True) -> AsyncIterator[AnyConversationEvent]:
         """Return the events of the conversation from now on, or those after the event with id `after`.
@@ -168,13 +179,6 @@ class Conversation:
         """Return an operation once it has ended, or its outcome is unknown. Raises `UnknownOperation`."""
         return await answer_of(self._ask(AwaitOutcome(number=self._number(operation))), self.state)
 
-    async def cancel(self, operation: Operation | str | int) -> CancelAnswer:
-        """Ask an operation to stop, and return the result; a queued operation is removed from the queue.
-
-        Raises `UnknownOperation`.
-        """
-        return await answer_of(self._ask(CancelOperation(number=self._number(operation))), self.state)
-
     def operations(self, *, unfinished: bool = False) -> tuple[Operation, ...]:
         """Return the operations, oldest first; with `unfinished` only those that have not ended.
 
@@ -186,60 +190,6 @@ class Conversation:
         waiting = queue(known)
         rest = [each for each in known if each not in waiting and not (unfinished and each.ended)]
         return (*rest, *waiting)
-
-    async def reorder(self, operation: Operation | str | int, place: int = 0) -> tuple[Operation, ...]:
-        """Move a queued operation to a place in the queue, counted from 0, and return the queue.
-
-        Raises `UnknownOperation`, and `TransitionRefused` if it is not queued.
-        """
-        check_number("reorder.place", place, whole=True)
-        return await answer_of(self._ask(Reorder(number=self._number(operation), place=place)), self.state)
-
-    async def approve(self, operation: Operation | str | int, *, person: str | None = None, consent: int = 0) -> Operation:
-        """Approve an operation that awaits approval, and return it; it starts once its resources are free.
-
-        `person` is who approves, the user of the conversation unless given. `consent` is the number of the request that is
-        approved (`Operation.consent`); an `Operation` names its own, and 0 is the latest. Raises `UnknownOperation`,
-        `ApprovalForbidden`, and `TransitionRefused` if it does not await approval, its arguments have changed, or its guard
-        refuses it now.
-        """
-        given = operation.consent if isinstance(operation, Operation) and not consent else consent
-        number, who = self._number(operation), self._person(person)
-        return await answer_of(self._ask(ApproveOperation(number=number, person=who, consent=given)), self.state)
-
-    async def reject(
-        self, operation: Operation | str | int, why: str = "", *, person: str | None = None, consent: int = 0
-    ) -> Operation:
-        """Reject an operation that awaits approval, and return it as cancelled. The user is told. Raises as `approve`."""
-        given = operation.consent if isinstance(operation, Operation) and not consent else consent
-        request = RejectOperation(
-            number=self._number(operation), person=self._person(person), why=plain_text(str(why)), consent=given
-        )
-        return await answer_of(self._ask(request), self.state)
-
-    async def edit(
-        self, operation: Operation | str | int, arguments: Mapping[str, Any], *, person: str | None = None
-    ) -> Operation:
-        """Replace the arguments of an operation that awaits approval, and return it: it then awaits a new approval.
-
-        Raises `UnknownOperation`, `ApprovalForbidden`, `TransitionRefused`, and `InvalidArguments`, after which it awaits
-        approval as before.
-        """
-        if not isinstance(arguments, Mapping):
-            raise InvalidSetting("edit.arguments", arguments, "the arguments of the tool by name")
-        request = EditOperation(number=self._number(operation), person=self._person(person), arguments=plain(arguments))
-        return await answer_of(self._ask(request), self.state)
-
-    async def resolve(
-        self, operation: Operation | str | int, state: OperationState | str, detail: str = "", *, person: str | None = None
-    ) -> Operation:
-        """Resolve an operation of unknown outcome: ``succeeded``, ``failed``, or ``retry`` to run it again. Return it.
-
-        Raises `UnknownOperation`, and `TransitionRefused` if its outcome is known.
-        """
-        who = self._person(person)
-        request = Resolve(number=self._number(operation), state=str(state), detail=plain_text(str(detail)), person=who)
-        return await answer_of(self._ask(request), self.state)
 
     def transcript(self) -> tuple[TextMessage, ...]:
         """Return the messages, oldest first: each question with its answer, and the deliveries."""
@@ -259,6 +209,27 @@ class Conversation:
                     continue
         # Unanswered messages come last.
         return (*said, *(TextMessage("user", text) for text in questions.values()))
+
+    def page(self, before: int | None = None, limit: int = 50) -> TranscriptPage:
+        """Return the latest messages of the transcript, or those before the id `before`, and what runs now.
+
+        `before` is that of the page after it. Raises `InvalidSetting`.
+        """
+        check_number("page.before", before, whole=True, optional=True)
+        check_number("page.limit", limit, least=1, whole=True)
+        until = 2**42 if before is None else before >> PARTS
+        while True:
+            page = self._kept(lambda: read_page(self.state.host.journal, self.state.key, until, limit, self.state.event_stream))
+            if before is not None or self.state.event_stream.last == page.last_event:
+                return msgspec.structs.replace(page, operations=self.operations(unfinished=True))
+
+    async def stop(self, turn: int = 0) -> bool:
+        """Stop the answer that is being written, and return whether there was one. What was said is kept in the log.
+
+        Operations that the turn waited for go on in the background. With `turn` only the answer of that turn is stopped.
+        """
+        check_number("stop.turn", turn, whole=True)
+        return await answer_of(self._ask(StopTurn(turn=turn)), self.state)
 
     async def ready(self) -> int:
         """Wait until the stored conversation is restored, and return the id of the newest event then.
@@ -292,18 +263,6 @@ class Conversation:
             return read()
         except StorageClosed as error:
             raise ConversationClosed(self.state.name) from error
-
-    def _ask(self, request: Request[T]) -> Reply[T]:
-        return self.activator.ask(request)
-
-    def _person(self, person: str | None) -> str:
-        return self.state.user if person is None else plain_text(str(person))
-
-    def _number(self, operation: Operation | str | int) -> int:
-        number = number_of(operation)
-        if number is None:
-            raise UnknownOperation(operation, self.state.name)
-        return number
 
     def __enter__(self) -> Self:
         return self

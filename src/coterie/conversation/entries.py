@@ -31,6 +31,8 @@ class UserMessageEntry(msgspec.Struct, frozen=True, kw_only=True, tag="said"):
     text: str
     id: str = ""
     """The front end's own id of the message."""
+    schema: Mapping[str, Any] | None = None
+    """The JSON schema of the answer; None for text."""
 
 
 class ToolCallsEntry(msgspec.Struct, frozen=True, kw_only=True, tag="called"):

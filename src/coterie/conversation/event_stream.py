@@ -10,7 +10,7 @@ from typing import Self
 
 from coterie.concurrency import Rank, new_lock
 from coterie.conversation.entries import FIRST_PART, PARTS, TextCompleted, events_of, identify
-from coterie.conversation.events import AnyConversationEvent, TextWritten
+from coterie.conversation.events import AnyConversationEvent, TextWritten, TurnEnded
 from coterie.conversation.journal import Journal
 
 _PAGE = 500
@@ -98,6 +98,18 @@ class EventStream:
                 return found, found[-1].id if found else after, closed, False
         page = list(itertools.islice(self._from_log(after, floor), _PAGE))
         return page, page[-1].id if len(page) == _PAGE else floor, False, True
+
+    def writing(self) -> tuple[int, int, str]:
+        """Return the id of the newest event, and the turn and the text of an answer that is being written, as of that event."""
+        with self._lock:
+            turn, pieces = 0, list[str]()
+            for event in self._events:
+                if isinstance(event, TextWritten) and not event.delivery:
+                    turn = event.turn
+                    pieces = [event.text] if event.offset == 0 else [*pieces, event.text]
+                elif isinstance(event, TextCompleted | TurnEnded) and getattr(event, "turn", 0) == turn:
+                    turn, pieces = 0, []
+            return self._last, turn, "".join(pieces)
 
     @property
     def has_readers(self) -> bool:

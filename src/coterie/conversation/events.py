@@ -26,6 +26,8 @@ class TurnOutcome(enum.StrEnum):
     ANSWERED = "answered"
     CUT = "cut"
     """The answer was cut short, because a result had waited for it long enough. The text so far is kept."""
+    STOPPED = "stopped"
+    """The front end stopped the answer. The text so far is kept."""
     FAILED = "failed"
     """The model gave no answer; the text says so."""
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
+
+import msgspec
 
 from coterie.concurrency import Rank, new_lock
 from coterie.conversation.event_stream import EventStream
@@ -22,7 +25,7 @@ from coterie.conversation.tools.source import ToolSource, ToolTable
 from coterie.conversation.tools.tool import Tool
 from coterie.errors import ModelError, ServiceMissing, describe
 from coterie.kernel import Clock
-from coterie.models import Model, ModelReply, ModelRequest
+from coterie.models import Model, ModelReply, ModelRequest, ResultForm, problem_of
 from coterie.storage import Pending
 from coterie.storage.dialect import Dialect
 
@@ -119,6 +122,39 @@ class ConversationServices:
         raise ServiceMissing(kind, [type(each) for each in self._provided])
 
 
+class ResultForms:
+    """The types of the results that callers wait for, by their schemas. Safe from any thread; `_lock` guards the table."""
+
+    def __init__(self) -> None:
+        self._lock = new_lock(Rank.RECORDS)
+        self._forms: dict[str, ResultForm] = {}
+
+    def add(self, form: ResultForm) -> None:
+        """Add a form, by which the replies of the model are checked."""
+        with self._lock:
+            self._forms[_digest(form.schema)] = form
+
+    def problem(self, schema: Mapping[str, Any], reply: ModelReply) -> str:
+        """Return the reason for which a reply does not fit, or an empty text.
+
+        After a restart the type is not known any more: then any object in JSON fits, and the caller that reads it checks it.
+        """
+        with self._lock:
+            form = self._forms.get(_digest(schema)) or _ANY
+        try:
+            form.value(reply.text)
+        except ValueError as error:
+            return problem_of(reply, error)
+        return ""
+
+
+_ANY = ResultForm(dict[str, Any])
+
+
+def _digest(schema: Mapping[str, Any]) -> str:
+    return json.dumps(msgspec.to_builtins(dict(schema)), sort_keys=True, default=str)
+
+
 class ConversationState:
     """The state of one conversation that its agent shares with front ends and tools.
 
@@ -147,6 +183,7 @@ class ConversationState:
         self.event_stream = EventStream(host.journal, self.key, host.settings.kept_events)
         self.live: Mapping[int, Operation] = {}
         """The current operations with their latest progress. Only the agent writes it."""
+        self.forms = ResultForms()
         self.rest: Callable[[], bool] = _never
         """The agent calls this when it has been idle; the agent is stopped if it returns True."""
         self.epoch = 0

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Self, TypeVar
+from collections.abc import AsyncIterator, Generator
+from typing import Any, Generic, Self, TypeVar, cast
 
-from coterie.conversation.events import AnyConversationEvent, OperationChanged, OperationProgressed, TextWritten, TurnEnded
+from coterie.conversation.events import (
+    AnyConversationEvent,
+    OperationChanged,
+    OperationProgressed,
+    TextWritten,
+    TurnEnded,
+    TurnOutcome,
+)
 from coterie.conversation.session.messages import MessageAccepted
 from coterie.conversation.state import ConversationState
-from coterie.errors import AgentStopped, ConversationClosed, ConversationError, HandlerFailed, StorageError
+from coterie.errors import AgentStopped, ConversationClosed, ConversationError, HandlerFailed, NoResult, StorageError
+from coterie.models import ResultForm
 from coterie.runtime import Reply
 
 T = TypeVar("T")
@@ -68,6 +76,30 @@ class TurnStream(AsyncIterator[AnyConversationEvent]):
                 return event.turn == self._turn and not event.delivery
             case _:
                 return getattr(event, "turn", None) == self._turn
+
+
+class ResultStream(TurnStream, Generic[T]):
+    """The events of a turn whose answer is a typed value: ``invoice = await chat.send("…", result=Invoice)``."""
+
+    def __init__(
+        self, source: object, state: ConversationState, reply: Reply[MessageAccepted], form: ResultForm, kind: object
+    ) -> None:
+        super().__init__(source, state, reply)
+        self._form = form
+        self._kind = kind
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self.value().__await__()
+
+    async def value(self) -> T:
+        """Read to the end, and return the value. Raises `NoResult` if the turn has none, and the errors of `end`."""
+        ended = await self.end()
+        if ended.outcome is not TurnOutcome.ANSWERED:
+            raise NoResult(ended.turn, self._kind, ended.problem or str(ended.outcome))
+        try:
+            return cast("T", self._form.value(ended.text))
+        except ValueError as error:
+            raise NoResult(ended.turn, self._kind, str(error)) from error
 
 
 async def answer_of(reply: Reply[T], state: ConversationState) -> T:

@@ -152,6 +152,7 @@ their room, such as `coterie.errors.storage`.
     │   ├── InvalidNamespace (ValueError)  a namespace is invalid
     │   ├── UnknownOperation (LookupError)  it has no operation of that id
     │   ├── TransitionRefused             an operation cannot change to that state
+    │   ├── NoResult                      a turn ended without its typed result
     │   ├── ApprovalForbidden (PermissionError)  a person may not decide on an operation
     │   ├── InvalidArguments (ValueError)   changed arguments do not fit the tool
     │   ├── CallRefused                   a program called a tool that must not be called so
@@ -204,6 +205,7 @@ from coterie.errors.conversation import (
     ConversationFull,
     ConversationTaken,
     InvalidArguments,
+    NoResult,
     OperationStopped,
     OutcomeUnknown,
     ToolFailed,
@@ -342,7 +344,7 @@ __all__ = [
     "KeyMissing", "KeyReused", "MailboxFull", "MeetingClosed", "MeetingError", "MemoryClosed", "MemoryFault",
     "MessageTooLarge",
     "MigrationError", "ModelError", "ModelHalted", "ModelRefused", "ModelTimeout", "ModelUnavailable", "NameTaken",
-    "NoQuorum", "NotAMember", "NotInAgent", "NotSendable", "NotShared", "NotYourTurn", "OperationStopped",
+    "NoQuorum", "NoResult", "NotAMember", "NotInAgent", "NotSendable", "NotShared", "NotYourTurn", "OperationStopped",
     "OutcomeUnknown", "PersonaError", "QueueFull", "RateLimited", "RecordingMissing", "ReentrantCall", "ReplayDiverged",
     "ResolverFailed", "ResourcesExhausted", "RestoreFailed", "RoundsError", "RuntimeStopped", "ScenarioError",
     "ServiceMissing", "SpawnError", "StageFailed", "StartFailed", "StateRefused", "StateUnreadable", "StorageCorrupt",

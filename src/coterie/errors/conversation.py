@@ -96,6 +96,14 @@ class CallRefused(ConversationError):
         super().__init__(f"{tool} was not called: {why}")
 
 
+class NoResult(ConversationError):
+    """A turn ended without the typed result that was asked for."""
+
+    def __init__(self, turn: int, kind: object, problem: str) -> None:
+        name = getattr(kind, "__name__", str(kind))
+        super().__init__(f"turn {turn} has no result of the type {name}: {problem}")
+
+
 class OperationStopped(ConversationError):
     """Raised in a tool whose operation was asked to stop or abandoned. Do not catch it."""
 

@@ -20,6 +20,7 @@ from coterie.errors import CoterieError, ExtraMissing
 from coterie.interop.access import TokenAuthMiddleware
 from coterie.interop.agui.endpoints import AgUiEndpoints
 from coterie.interop.agui.operations import OperationEndpoints
+from coterie.interop.agui.pages import PageEndpoints
 from coterie.interop.completions import CompletionEndpoints
 from coterie.interop.options import ServingOptions
 from coterie.interop.responses import HTTPProblem, broken, failed, refused
@@ -29,6 +30,9 @@ from coterie.kernel import Clock, SystemClock
 from coterie.kernel.access import AccessToken
 from coterie.storage import Database
 from coterie.telemetry import MetricsCollector, prometheus_text
+
+_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Approver", "X-Thread-Id", "X-User")
+"""The headers that a web page of another origin may send."""
 
 
 class TelemetryEndpoints:
@@ -76,11 +80,14 @@ def create_application(
     requests = RequestRecords(store, clock, options.retry_window)
     server = ServerState(name, conversations, ThreadRecords(store, clock), requests, options, clock)
     agui, completions, telemetry = AgUiEndpoints(server), CompletionEndpoints(server), TelemetryEndpoints(server, collectors)
-    operations = OperationEndpoints(server)
+    operations, pages = OperationEndpoints(server), PageEndpoints(server)
     routes = [
         Route("/health", _health),
         Route("/agui", agui.run, methods=["POST"]),
         Route("/agui/{thread:path}/events", agui.listen),
+        Route("/agui/{thread:path}/transcript", pages.transcript),
+        Route("/agui/{thread:path}/messages", pages.send, methods=["POST"]),
+        Route("/agui/{thread:path}/stop", pages.stop, methods=["POST"]),
         Route("/agui/{thread:path}/operations", operations.list),
         *(
             Route(f"/agui/{{thread:path}}/operations/{{operation}}/{name}", endpoint, methods=["POST"])
@@ -99,15 +106,17 @@ def create_application(
         Route("/telemetry", telemetry.show),
         Route("/metrics", telemetry.expose),
     ]
-    pages = Middleware(
+    cross_origin = Middleware(
         CORSMiddleware,
         allow_origins=list(options.origins),
         allow_methods=["GET", "POST"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Thread-Id", "X-User"],
+        allow_headers=[*_HEADERS, *options.origin_headers],
+        allow_credentials=options.credentials,
+        max_age=int(options.preflight_age),
     )
     application = Starlette(
         routes=routes,
-        middleware=[pages, Middleware(TokenAuthMiddleware, token=token, users=users or {})],
+        middleware=[cross_origin, Middleware(TokenAuthMiddleware, token=token, users=users or {})],
         exception_handlers={HTTPException: _unknown, HTTPProblem: refused, CoterieError: failed, Exception: broken},
         lifespan=_lifespan,
     )

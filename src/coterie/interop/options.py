@@ -23,6 +23,12 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """True allows connections from other machines. Without it `host` must be a loopback address."""
     origins: tuple[str, ...] = ()
     """Origins of web pages that may call from a browser, such as ``https://chat.example.org``."""
+    origin_headers: tuple[str, ...] = ()
+    """Further headers that those pages may send."""
+    credentials: bool = False
+    """Whether those pages may send cookies, such as those of a proxy that authenticates."""
+    preflight_age: float = 600.0
+    """Time for which a browser may remember what a page may send."""
     user_headers: tuple[str, ...] = ("x-user", "x-openwebui-user-id")
     """The headers that name the user. The first of them in a request counts. Behind a proxy that authenticates, name only
     the one that the proxy sets, and removes from what clients send."""
@@ -54,6 +60,7 @@ class ServingOptions(msgspec.Struct, frozen=True, kw_only=True):
         check_number("ServingOptions.open_threads", self.open_threads, least=1, whole=True)
         check_number("ServingOptions.heartbeat", self.heartbeat, above=0)
         check_number("ServingOptions.drain", self.drain)
+        check_number("ServingOptions.preflight_age", self.preflight_age)
         check_number("ServingOptions.retry_window", self.retry_window)
         check_number("ServingOptions.resume_wait", self.resume_wait)
         for pattern in self.helper_prompts:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from coterie.models.contract import Model
 from coterie.models.exposition import ModelCollector
-from coterie.models.extraction import extract, extract_blocking
+from coterie.models.extraction import ResultForm, extract, extract_blocking, problem_of
 from coterie.models.gateway import ModelGateway, ModelReplyFuture
 from coterie.models.options import Budget, Price, RateLimits, Timeouts
 from coterie.models.policies.metering import cost_table
@@ -43,6 +43,7 @@ __all__ = [
     "RateLimits",
     "RecordingModel",
     "ReplayModel",
+    "ResultForm",
     "RuleModel",
     "TextDelta",
     "TextMessage",
@@ -54,6 +55,7 @@ __all__ = [
     "cost_table",
     "extract",
     "extract_blocking",
+    "problem_of",
 ]
 
 if not TYPE_CHECKING:  # a typed `__getattr__` would let every wrong name pass

@@ -66,7 +66,7 @@ class Extraction(Generic[T]):
         check_number("extract.attempts", attempts, least=1, whole=True)
         check_instance("extract.request", request, ModelRequest, "a ModelRequest")
         self._name = name
-        self._form = _Form(kind)
+        self._form = ResultForm(kind)
         self._attempts = attempts
         self._taken = 0
         self.request = msgspec.structs.replace(request, schema=self._form.schema)
@@ -87,7 +87,7 @@ class Extraction(Generic[T]):
         try:
             self._value = self._form.value(reply.text)
         except ValueError as error:
-            wrong = _wrong(reply, error)
+            wrong = problem_of(reply, error)
         else:
             return True
         if self._taken >= self._attempts:
@@ -98,17 +98,20 @@ class Extraction(Generic[T]):
         return False
 
 
-class _Form:
-    """The schema of a type, an object, and how its values are read."""
+class ResultForm:
+    """The schema of a type, an object, and how its values are read. Immutable. Raises `InvalidSetting`.
 
-    def __init__(self, kind: Any) -> None:
+    `where` is the setting that has the type, for the error.
+    """
+
+    def __init__(self, kind: Any, where: str = "extract.kind") -> None:
         self._kind = kind
         try:
             self._adapter = _adapter(kind)
             schema = _root(msgspec.json.schema(kind) if self._adapter is None else self._adapter.json_schema())
         except (TypeError, ValueError, PydanticUserError) as error:
             need = f"a type that has a JSON schema: {str(error).splitlines()[0]}"
-            raise InvalidSetting("extract.kind", kind, need) from None
+            raise InvalidSetting(where, kind, need) from None
         self._wrapped = schema.get("type") != "object"
         if self._wrapped:
             # Providers accept only objects.
@@ -166,7 +169,8 @@ def _json(text: str) -> Any:
     raise ValueError(f"it is no JSON: {wrong}")
 
 
-def _wrong(reply: ModelReply, error: ValueError) -> str:
+def problem_of(reply: ModelReply, error: ValueError) -> str:
+    """Return the reason for which a reply does not fit, for the model."""
     if reply.finish is Finish.LENGTH:
         return f"it was cut at max_tokens ({error})"
     if reply.finish is Finish.FILTERED:

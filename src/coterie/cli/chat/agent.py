@@ -47,6 +47,10 @@ class Decide(Request[bool]):
     """The reason, the arguments as JSON, or the outcome."""
 
 
+class Stop(Request[bool]):
+    """Stop the answer that is being written."""
+
+
 class Settle(Request[bool]):
     """Wait until every operation has ended, and every event is shown."""
 
@@ -138,6 +142,15 @@ class ChatAgent(Agent):
             return False
         self._screen.line(step(after), style="class:note")
         return True
+
+    @on(interleave=True)
+    async def stop(self, message: Stop) -> bool:  # noqa: ARG002 - as above
+        """Stop the answer that is being written."""
+        try:
+            return await self._screen.chat.stop()
+        except CoterieError as error:
+            self._screen.problem(str(error))
+            return False
 
     @on(interleave=True)
     async def settle(self, message: Settle) -> bool:  # noqa: ARG002 - as above

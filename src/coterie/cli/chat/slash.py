@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coterie.cli.chat.agent import Cancel, Decide, Move, Settle
+from coterie.cli.chat.agent import Cancel, Decide, Move, Settle, Stop
 from coterie.cli.chat.screen import Screen
 from coterie.cli.chat.words import step
 from coterie.messaging import Request
@@ -17,6 +17,7 @@ HELP = """\
   /edit op-1 {...}     change its arguments, as JSON; it then awaits approval anew
   /resolve op-1 succeeded|failed|retry
                        say what became of an operation that was interrupted
+  /stop                stop the answer that is being written
   /wait                wait until nothing is under way
   /quit                leave; what runs is taken up with --resume"""
 
@@ -50,6 +51,8 @@ class Commands:
             ):
                 said = text.split(maxsplit=2)[2] if rest else ""
                 self._do(Decide(verb=name[1:], operation=operation, text=said))
+            case "/stop", []:
+                self._do(Stop())
             case "/wait", []:
                 self._do(Settle())
             case _:

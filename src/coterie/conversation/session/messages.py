@@ -23,6 +23,15 @@ class SendMessage(Request[MessageAccepted]):
 
     text: str
     id: str = ""
+    schema: dict[str, Any] | None = None
+    """The JSON schema of the answer; None for text."""
+
+
+class StopTurn(Request[bool]):
+    """Stop the answer that is being written; the reply is whether there was one."""
+
+    turn: int = 0
+    """Only the answer of this turn; 0 for any."""
 
 
 class CallTool(Request[Operation]):

@@ -30,6 +30,7 @@ from coterie.conversation.session.messages import (
     Reorder,
     Resolve,
     SendMessage,
+    StopTurn,
     WaitUntilIdle,
 )
 from coterie.conversation.session.orderly_end import OrderlyEnd
@@ -113,7 +114,7 @@ class Session(Agent):
         if waiting >= self._host.settings.waiting:
             raise ConversationFull(self._state.name, waiting)
         self._session_log.last_turn += 1
-        said = UserMessageEntry(turn=self._session_log.last_turn, text=message.text, id=message.id)
+        said = UserMessageEntry(turn=self._session_log.last_turn, text=message.text, id=message.id, schema=message.schema)
         after = identify(self._session_log.next_sequence) - 1
         self._writing += 1
         try:
@@ -127,6 +128,11 @@ class Session(Agent):
         self._turns.message_waiting.set()
         self._wake.set()
         return MessageAccepted(said.turn, after)
+
+    @on(interleave=True)
+    def stop_turn(self, message: StopTurn) -> bool:
+        """Stop the current answer; what was said is kept, and its operations go on in the background."""
+        return self._turns.stop(message.turn)
 
     @on(interleave=True, raises=_RAISES)
     async def cancel(self, message: CancelOperation) -> CancelAnswer:

@@ -56,8 +56,8 @@ class Speaker:
         self._asking.cancel()
         return True
 
-    async def speak(self, request: ModelRequest, *, turn: int, delivery: bool = False) -> ModelReply:
-        """Return the model's whole reply, and publish its pieces as they come.
+    async def speak(self, request: ModelRequest, *, turn: int, delivery: bool = False, quiet: bool = False) -> ModelReply:
+        """Return the model's whole reply, and publish its pieces as they come, unless `quiet`.
 
         Raises `AnswerCut`; `ModelError`, and `TimeoutError` when the model was silent for too long; `ModelInterrupted` if one
         of these came after a part of the reply had been published.
@@ -65,17 +65,17 @@ class Speaker:
         said: list[str] = []
         self._cut = False
         try:
-            return await self._speak(request, turn, said, delivery=delivery)
+            return await self._speak(request, turn, said, delivery=delivery, quiet=quiet)
         except (ModelError, TimeoutError) as error:
-            if not said:
+            if not said or quiet:
                 raise
             raise ModelInterrupted(plain_text("".join(said)), describe(error)) from error
 
-    async def _speak(self, request: ModelRequest, turn: int, said: list[str], *, delivery: bool) -> ModelReply:
+    async def _speak(self, request: ModelRequest, turn: int, said: list[str], *, delivery: bool, quiet: bool) -> ModelReply:
         loop = asyncio.get_running_loop()
         silence = self._host.settings.model_timeout
         heard = WorkTime(self._waits)
-        asking = loop.create_task(self._read(request, turn, said, heard, delivery=delivery))
+        asking = loop.create_task(self._read(request, turn, said, heard, delivery=delivery, quiet=quiet))
         self._asking = asking
         try:
             while not asking.done():
@@ -94,7 +94,9 @@ class Speaker:
             self._asking = None
             asking.cancel()
 
-    async def _read(self, request: ModelRequest, turn: int, said: list[str], heard: WorkTime, *, delivery: bool) -> ModelReply:
+    async def _read(
+        self, request: ModelRequest, turn: int, said: list[str], heard: WorkTime, *, delivery: bool, quiet: bool
+    ) -> ModelReply:
         reply: ModelReply | None = None
         stream: Any = None
         length = 0
@@ -110,7 +112,10 @@ class Speaker:
                     reply = piece
                 elif text := text_of_piece(piece):
                     said.append(text)
-                    self._session_log.announce(TextWritten, turn=turn, text=plain_text(text), delivery=delivery, offset=length)
+                    if not quiet:
+                        self._session_log.announce(
+                            TextWritten, turn=turn, text=plain_text(text), delivery=delivery, offset=length
+                        )
                     length += len(text)
         except (ModelError, asyncio.CancelledError) as error:
             problem = error
@@ -129,6 +134,6 @@ class Speaker:
         if reply is None:
             return ModelReply(text=plain_text(whole))
         reply = check_reply(reply)
-        if reply.text and not whole:
+        if reply.text and not whole and not quiet:
             self._session_log.announce(TextWritten, turn=turn, text=reply.text, delivery=delivery)
         return reply

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
+
+import msgspec
 
 from coterie.conversation.entries import ToolCallsEntry, ToolResultEntry, TurnEndedEntry, UserMessageEntry
 from coterie.conversation.events import Lane, TextWritten, TurnOutcome
@@ -18,12 +21,13 @@ from coterie.conversation.session.speaker import AnswerCut, ModelInterrupted, Sp
 from coterie.conversation.session.tool_calls import ImmediateResult, PlannedOperation, ToolCallPolicy, lane_of, tools_for_lane
 from coterie.conversation.tokens import tokens_in, tokens_of_tools
 from coterie.errors import ContextTooLong, ConversationError, ModelError, StorageError, describe
-from coterie.models import Finish, ModelReply, ModelRequest, ToolCall, ToolDefinition
+from coterie.models import Finish, ModelReply, ModelRequest, TextMessage, ToolCall, ToolDefinition
 from coterie.telemetry.spans import NO_SPAN
 
 SORRY = "I am sorry, I cannot answer that just now."
 _COMPLETE = (Finish.STOP, Finish.TOOLS)
 """The ends of complete replies. The calls of other replies are not run, because they may lack arguments."""
+_MISFIT = "That does not fit the schema: {}\nAnswer again, with nothing but JSON that fits it."
 _SMALLEST = 300
 """Tokens of a prompt's messages that are not cut any more: the instructions or the tools are too long then."""
 LOST = "I am sorry, I could not work out how to do that."
@@ -54,6 +58,9 @@ class TurnRunner:
         """The message that it answers."""
         self.message_waiting = asyncio.Event()
         """Set while another message of the user is queued."""
+        self._current = 0
+        self._stopped = asyncio.Event()
+        """Set when the front end has stopped the current turn."""
 
     async def answer(self, said: UserMessageEntry) -> None:
         """Answer one message. Calls that ran before a crash do not run again."""
@@ -65,64 +72,104 @@ class TurnRunner:
         self._host.telemetry.count("turns")
         lane = lane_of(self._session_log.operations.values())
         texts: list[str] = []
+        self._current = said.turn
+        self._stopped.clear()
         try:
-            await self._answer(said.turn, lane, texts)
+            await self._answer(said.turn, lane, texts, said.schema)
         except (StorageError, ConversationError):
             raise
         except Exception as error:  # noqa: BLE001 - a failed turn must not block later turns
             left = [each.number for each in self._session_log.operations.values() if each.turn == said.turn]
             await self._scheduler.to_background(left)
             await self._end(said.turn, lane, TurnOutcome.FAILED, texts, self._say(said.turn, SORRY), describe(error))
+        finally:
+            self._current = 0
 
-    async def _answer(self, turn: int, lane: Lane, texts: list[str]) -> None:
+    def stop(self, turn: int = 0) -> bool:
+        """Stop the current turn, if it is that turn or none is named; return whether one is stopped."""
+        if not self._current or turn not in (0, self._current):
+            return False
+        self._stopped.set()
+        self._speaker.cut()
+        return True
+
+    async def _answer(self, turn: int, lane: Lane, texts: list[str], schema: Mapping[str, Any] | None) -> None:
+        """Answer a turn. `texts` gets the texts before calls; `schema` is that of the answer, or None for text."""
         steps = mistakes = 0
+        wrong: list[TextMessage] = []
         while True:
             steps += 1
-            try:
-                reply = await self._ask(turn, lane, steps)
-            except AnswerCut as cut:
-                await self._end(turn, lane, TurnOutcome.CUT, texts, cut.text, "a result had waited long enough")
+            reply = await self._reply(turn, lane, texts, partial(self._ask, turn, lane, steps, schema, wrong))
+            if reply is None:
                 return
-            except ModelInterrupted as error:
-                # The user has seen the beginning: it stays, in the log and in later prompts.
-                apology = self._say(turn, f"\n\n{SORRY}", offset=len(error.text))
-                await self._end(turn, lane, TurnOutcome.FAILED, texts, error.text + apology, error.problem)
-                return
-            except (ModelError, TimeoutError) as error:
-                # The model's contract allows these errors; `answer` handles all others.
-                await self._end(turn, lane, TurnOutcome.FAILED, texts, self._say(turn, SORRY), describe(error))
-                return
-            if not reply.calls:
-                text = reply.text
-                if not text.strip() and not texts:
-                    text = self._say(turn, SORRY)
-                problem = "" if reply.finish in _COMPLETE else f"the reply ended with {reply.finish}"
-                await self._end(turn, lane, TurnOutcome.ANSWERED, texts, text, problem)
-                return
-            if reply.text:
-                texts.append(reply.text)
-            complete = reply.finish in _COMPLETE
-            calls = tuple(
-                ToolCall(f"call-{self._session_log.next_sequence}-{index}", call.name, call.arguments)
-                for index, call in enumerate(reply.calls)
-            )
-            if complete:
-                mistakes = await self._perform(turn, lane, reply.text, calls, mistakes)
-            else:
-                mistakes += await self._refuse(turn, reply.text, calls, reply.finish)
-            if mistakes > self._host.settings.mistakes or steps >= self._host.settings.steps:
+            if reply.calls:
+                mistakes = await self._call(turn, lane, texts if schema is None else [], reply, mistakes)
                 problem = "the model's calls were invalid" if mistakes else f"the model called tools {steps} times"
+            else:
+                problem = self._session_log.state.forms.problem(schema, reply) if schema is not None else ""
+                if not problem:
+                    await self._end_with(turn, lane, texts, reply, quiet=schema is not None)
+                    return
+                mistakes += 1
+                # The model sees its mistakes; the log and later prompts do not.
+                wrong += [TextMessage("assistant", reply.text or "-"), TextMessage("user", _MISFIT.format(problem))]
+            if mistakes > self._host.settings.mistakes or steps >= self._host.settings.steps:
                 await self._end(turn, lane, TurnOutcome.FAILED, texts, self._say(turn, LOST), problem)
                 return
 
+    async def _reply(
+        self, turn: int, lane: Lane, texts: list[str], ask: Callable[[], Awaitable[ModelReply]]
+    ) -> ModelReply | None:
+        """Return the reply of the model. Without one, end the turn and return None."""
+        try:
+            if not self._stopped.is_set():
+                return await ask()
+            await self._end(turn, lane, TurnOutcome.STOPPED, texts, "", "")
+        except AnswerCut as cut:
+            stopped = self._stopped.is_set()
+            outcome = TurnOutcome.STOPPED if stopped else TurnOutcome.CUT
+            await self._end(turn, lane, outcome, texts, cut.text, "" if stopped else "a result had waited long enough")
+        except ModelInterrupted as error:
+            # The user has seen the beginning: it stays, in the log and in later prompts.
+            apology = self._say(turn, f"\n\n{SORRY}", offset=len(error.text))
+            await self._end(turn, lane, TurnOutcome.FAILED, texts, error.text + apology, error.problem)
+        except (ModelError, TimeoutError) as error:
+            # The model's contract allows these errors; `answer` handles all others.
+            await self._end(turn, lane, TurnOutcome.FAILED, texts, self._say(turn, SORRY), describe(error))
+        return None
+
+    async def _end_with(self, turn: int, lane: Lane, texts: list[str], reply: ModelReply, *, quiet: bool) -> None:
+        """End a turn with the model's last reply, which is published now if it was `quiet`."""
+        text = self._say(turn, reply.text) if quiet else reply.text
+        if not text.strip() and not texts:
+            text = self._say(turn, SORRY)
+        problem = "" if reply.finish in _COMPLETE else f"the reply ended with {reply.finish}"
+        await self._end(turn, lane, TurnOutcome.ANSWERED, texts, text, problem)
+
+    async def _call(self, turn: int, lane: Lane, texts: list[str], reply: ModelReply, mistakes: int) -> int:
+        """Run the calls of a reply, and return the number of consecutive mistakes."""
+        if reply.text:
+            texts.append(reply.text)
+        calls = tuple(
+            ToolCall(f"call-{self._session_log.next_sequence}-{index}", call.name, call.arguments)
+            for index, call in enumerate(reply.calls)
+        )
+        if reply.finish in _COMPLETE:
+            return await self._perform(turn, lane, reply.text, calls, mistakes)
+        return mistakes + await self._refuse(turn, reply.text, calls, reply.finish)
+
     # The prompt.
 
-    async def _ask(self, turn: int, lane: Lane, step: int) -> ModelReply:
+    async def _ask(
+        self, turn: int, lane: Lane, step: int, schema: Mapping[str, Any] | None, wrong: Sequence[TextMessage]
+    ) -> ModelReply:
         """Return the reply of the model. A prompt that its window cannot hold is cut, oldest first, and asked again."""
         while True:
             request, length = self._request(turn, lane, step)
+            if schema is not None:
+                request = msgspec.structs.replace(request, schema=schema, exchanges=(*request.exchanges, *wrong))
             try:
-                reply = await self._speaker.speak(request, turn=turn)
+                reply = await self._speaker.speak(request, turn=turn, quiet=schema is not None)
             except ContextTooLong:
                 before = self._session_log.window.limit
                 if length < _SMALLEST or (before is not None and length // 2 >= before):
@@ -258,14 +305,16 @@ class TurnRunner:
         ending = self._scheduler.ending(number)
         grace = min(self._host.settings.grace, draft.patience)
         spoken = asyncio.ensure_future(self.message_waiting.wait())
+        stopped = asyncio.ensure_future(self._stopped.wait())
         try:
             await asyncio.wait({ending}, timeout=max(0.0, began + grace - loop.time()))
             if not ending.done() and draft.patience > grace:
                 left = max(0.0, began + draft.patience - loop.time())
-                waited: set[asyncio.Future[Any]] = {ending, spoken}
+                waited: set[asyncio.Future[Any]] = {ending, spoken, stopped}
                 await asyncio.wait(waited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         finally:
             spoken.cancel()
+            stopped.cancel()
         operation = self._session_log.operations.get(number)
         if ending.done():
             return ending.result()

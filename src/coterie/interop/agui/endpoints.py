@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
 
 from ag_ui.core import (
     PROTOCOL_VERSION,
@@ -11,6 +12,7 @@ from ag_ui.core import (
     CustomEvent,
     Interrupt,
     RunErrorEvent,
+    RunFinishedCancelledOutcome,
     RunFinishedEvent,
     RunFinishedInterruptOutcome,
     RunFinishedSuccessOutcome,
@@ -19,7 +21,15 @@ from ag_ui.core import (
 from starlette.requests import Request
 from starlette.responses import Response
 
-from coterie.conversation import Delivered, OperationChanged, OperationProgressed, TurnBegan, TurnEnded
+from coterie.conversation import (
+    AnyConversationEvent,
+    Delivered,
+    OperationChanged,
+    OperationProgressed,
+    TurnBegan,
+    TurnEnded,
+    TurnOutcome,
+)
 from coterie.errors import ConversationError, CoterieError
 from coterie.interop.access import acting_person, verified_user
 from coterie.interop.agui.interrupts import give_answers, interrupts
@@ -109,11 +119,13 @@ class AgUiEndpoints:
         if ignored := parsed.ignored:
             yield _encoded(CustomEvent(name="IGNORED", value=ignored))
         translator = EventTranslator(client.chat.operations(unfinished=True))
+        stopped = False
         try:
             async with contextlib.aclosing(deliveries):
                 if isinstance(first, CoterieError):
                     raise first
                 async for delivery in chain(first, deliveries):
+                    stopped = stopped or (delivery.own and _is_stop(delivery.event))
                     for made in _translated(translator, delivery):
                         yield _encoded(made)
         except CoterieError as error:
@@ -122,7 +134,7 @@ class AgUiEndpoints:
             code = "invalid_input" if isinstance(error, ConversationError) and isinstance(error, ValueError) else "failed"
             yield _encoded(RunErrorEvent(message=public_message(error, f"run {parsed.run}"), code=code))
             return
-        yield _encoded(_finished(parsed, interrupts(client.chat.operations(unfinished=True))))
+        yield _encoded(_finished(parsed, interrupts(client.chat.operations(unfinished=True)), stopped=stopped))
 
     async def _listening(self, client: ClientThread, thread: str, after: int | None) -> AsyncIterator[str]:
         start = client.last_sent if after is None else after
@@ -148,9 +160,15 @@ def _started(parsed: RunRequest) -> BaseEvent:
     return RunStartedEvent(thread_id=parsed.thread, run_id=parsed.run, protocol_version=PROTOCOL_VERSION)
 
 
-def _finished(parsed: RunRequest, open_interrupts: list[Interrupt] | None = None) -> BaseEvent:
-    outcome: RunFinishedSuccessOutcome | RunFinishedInterruptOutcome = RunFinishedSuccessOutcome(type="success")
-    if open_interrupts:
+def _is_stop(event: AnyConversationEvent) -> bool:
+    return isinstance(event, TurnEnded) and event.outcome is TurnOutcome.STOPPED
+
+
+def _finished(parsed: RunRequest, open_interrupts: list[Interrupt] | None = None, *, stopped: bool = False) -> BaseEvent:
+    outcome: Any = RunFinishedSuccessOutcome(type="success")
+    if stopped:
+        outcome = RunFinishedCancelledOutcome(type="cancelled")
+    elif open_interrupts:
         outcome = RunFinishedInterruptOutcome(type="interrupt", interrupts=open_interrupts)
     return RunFinishedEvent(thread_id=parsed.thread, run_id=parsed.run, outcome=outcome)
 
