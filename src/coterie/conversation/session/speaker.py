@@ -112,10 +112,7 @@ class Speaker:
                     reply = piece
                 elif text := text_of_piece(piece):
                     said.append(text)
-                    if not quiet:
-                        self._session_log.announce(
-                            TextWritten, turn=turn, text=plain_text(text), delivery=delivery, offset=length
-                        )
+                    self._publish(plain_text(text), turn, length, delivery=delivery, quiet=quiet)
                     length += len(text)
         except (ModelError, asyncio.CancelledError) as error:
             problem = error
@@ -134,6 +131,10 @@ class Speaker:
         if reply is None:
             return ModelReply(text=plain_text(whole))
         reply = check_reply(reply)
-        if reply.text and not whole and not quiet:
-            self._session_log.announce(TextWritten, turn=turn, text=reply.text, delivery=delivery)
+        if not whole:
+            self._publish(reply.text, turn, 0, delivery=delivery, quiet=quiet)
         return reply
+
+    def _publish(self, text: str, turn: int, offset: int, *, delivery: bool, quiet: bool) -> None:
+        if text and not quiet:
+            self._session_log.announce(TextWritten, turn=turn, text=text, delivery=delivery, offset=offset)
