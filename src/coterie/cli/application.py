@@ -23,6 +23,7 @@ _TRACEBACK = "COTERIE_TRACEBACK"
 
 _COMMANDS = {
     "run": "run:run",
+    "new": "new:new",
     "chat": "chat.command:chat",
     "serve": "serve:serve",
     "console": "console:console",

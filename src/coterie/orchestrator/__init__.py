@@ -60,6 +60,7 @@ from coterie.orchestrator.overview import RunOverview, find_runs, recorded_world
 from coterie.orchestrator.report import write_report
 from coterie.orchestrator.running import load_run, replay_run, run_scenario
 from coterie.orchestrator.scenario import Scenario, load_scenario
+from coterie.orchestrator.starting import new_scenario
 
 __all__ = [
     "Adjustable",
@@ -116,6 +117,7 @@ __all__ = [
     "load_run",
     "load_scenario",
     "memory_component",
+    "new_scenario",
     "processing_component",
     "recorded_world",
     "replay_run",

@@ -306,6 +306,9 @@ class Simulation:
         scripted = engine.replaying is not None
         if not scripted:
             self._whole = self._stopped_from_outside = False
+        # Rounds of groups alone, which nobody has seen, are repeated after a loss of power.
+        groups = all(isinstance(agent, AgentGroup) for agent in self.plan.agents.values())
+        engine.settling.each_round = on_round is not None or not groups
         strategy = strategy_of(self.plan.mode, scripted=scripted)
         clock = engine.world.clock
         began = clock.monotonic()
@@ -327,6 +330,7 @@ class Simulation:
         for opened in list(engine.open.values()):
             engine.settling.give_up(opened, f"the simulation ended: {engine.stopped or 'its rounds are over'}")
         engine.settling.repeat_outside(_EVERYTHING)
+        engine.settling.flush()
         return Result(
             engine.settled,
             engine.world.digest(),

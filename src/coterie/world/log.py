@@ -137,8 +137,12 @@ class EventLog:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
         self.close()
 
-    def append(self, events: Sequence[Event], also: Callable[[Transaction], object] | None = None) -> Pending[None]:
+    def append(
+        self, events: Sequence[Event], also: Callable[[Transaction], object] | None = None, *, durable: bool = True
+    ) -> Pending[None]:
         """Append events that follow the last ones, in one commit; call `also` in the same transaction.
+
+        Without `durable` they reach the disk with the next durable write.
 
         Returns a pending result at once, which raises `LogTaken` if another world has appended meanwhile. Raises
         `TypeError`, `ValueError` or `OverflowError` if the events could not be decoded again; nothing is written then.
@@ -156,7 +160,7 @@ class EventLog:
             if also is not None:
                 also(transaction)
 
-        return self.database.write(write, durable=self.durable)
+        return self.database.write(write, durable=self.durable and durable)
 
     def events(self, first: int = 1, last: int | None = None) -> Iterator[Event]:
         """Yield the events from number `first` to number `last`. Raises `LogDamaged`."""
@@ -293,13 +297,15 @@ def _with_repetition(event: Event) -> Event:
     return msgspec.structs.replace(event, details={**event.details, "value": event.changes[event.details["key"]]})
 
 
-def append(log: EventLog, events: Sequence[Event], also: Callable[[Transaction], object] | None = None) -> BaseException | None:
+def append(
+    log: EventLog, events: Sequence[Event], also: Callable[[Transaction], object] | None = None, *, durable: bool = True
+) -> BaseException | None:
     """Append events and wait until they are stored. Return an interrupt of the wait, after they are stored.
 
     Raises `InvalidIntent` if they could not be decoded again, and errors of the log; nothing is written then.
     """
     try:
-        pending = log.append(events) if also is None else log.append(events, also)
+        pending = log.append(events) if also is None and durable else log.append(events, also, durable=durable)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidIntent("one of these", f"it cannot be recorded ({error})") from error
     try:

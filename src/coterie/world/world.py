@@ -193,6 +193,7 @@ class World(AsyncContext):
         time: float | None = None,
         on_failure: OnFailure | None = None,
         also: Callable[[Transaction], object] | None = None,
+        durable: bool = True,
     ) -> tuple[Event, ...]:
         """Decide intents with `resolver` (by default `FirstCome`) and return an event for each.
 
@@ -200,7 +201,8 @@ class World(AsyncContext):
         `notes` are applied after the intents, in the same commit. The commit is atomic; when it returns, the events are in
         the log. Raises `InvalidIntent`, `ResolverFailed`, `RuleFailed`, `InvalidValue`, `UpdateRefused` if an invariant
         objects to a note, and errors of the log and of `admit`. With `on_failure`, intents with which the resolver or an
-        invariant fails are refused, and it is called with the `CommitFailure`; it may raise.
+        invariant fails are refused, and it is called with the `CommitFailure`; it may raise. Without `durable`, a log has the events
+        and they survive the end of the process, but they reach the disk with the next durable commit.
         """
         check_number("World.commit.time", time, least=-_FOREVER, optional=True)
         check_instance("World.commit.seed", seed, (int, str, type(None)), "a whole number or text")
@@ -220,7 +222,7 @@ class World(AsyncContext):
             permit(self.rules, view, made, notes)
             return made
 
-        return in_span(partial(self._make, make, time, also), len(batch)) if batch or notes else ()
+        return in_span(partial(self._make, make, time, also, durable=durable), len(batch)) if batch or notes else ()
 
     def update(
         self,
@@ -362,6 +364,8 @@ class World(AsyncContext):
         make: Callable[[View, float], PendingCommit],
         time: float | None,
         also: Callable[[Transaction], object] | None = None,
+        *,
+        durable: bool = True,
     ) -> tuple[Event, ...]:
         """Make a commit: append it to the log, then publish the new view."""
         with self._commit_queue:
@@ -372,7 +376,7 @@ class World(AsyncContext):
             events = tuple(made.events)
             if not events:
                 return ()
-            interrupted = None if self.log is None else append(self.log, events, also)
+            interrupted = None if self.log is None else append(self.log, events, also, durable=durable)
             view = made.fold.view()
             self._expiries.add(made.expires)
             with self._lock:

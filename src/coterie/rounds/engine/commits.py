@@ -68,6 +68,9 @@ def _touches(decision: Any) -> bool:
 _log = logging.getLogger(__name__)
 
 
+_FLUSH_SECONDS = 1.0
+
+
 class CommitMaker:
     """Make the commits of a simulation: at together-stages, and at the end of each round.
 
@@ -83,6 +86,9 @@ class CommitMaker:
         self.settler = RoundSettler(plan, self.note)
         self.collector = DataCollector(plan.collect, plan.graph, plan.agents)
         self._world = plan.world
+        self.each_round = True
+        """Whether the end of each round is durable, and not only that of a run, and one each second."""
+        self._flushed = 0.0
         self.steps: list[RecordedStep] = []
         """The steps of the interleaving that the next commit records."""
         self.outside: deque[Event] = deque()
@@ -96,11 +102,11 @@ class CommitMaker:
         """Return the world's time in a round."""
         return number * self._plan.round_seconds
 
-    def note(self, notes: Sequence[ExternalEvent], number: int) -> tuple[Event, ...]:
-        """Commit external events alone."""
+    def note(self, notes: Sequence[ExternalEvent], number: int, *, durable: bool = False) -> tuple[Event, ...]:
+        """Commit external events alone. Only the end of a round need be durable, because a resumed run begins at one."""
         self.repeat_outside()
         self.collector.changed(notes)
-        return self._made(self._world.commit([], notes=notes, time=self.time(number)))
+        return self._made(self._world.commit([], notes=notes, time=self.time(number), durable=durable))
 
     def expire(self, number: int) -> None:
         """Remove the keys that have expired by a round."""
@@ -156,7 +162,9 @@ class CommitMaker:
             refuse, time = self.failures.refuse, self.time(opened.number)
             what = f"the resolver {deciding!r} in round {opened.number}, with the world's rules,"
             with self.watch.during(what), opened.span.within():
-                return self._world.commit(batch, resolver=guarded, seed=seed, notes=everything, time=time, on_failure=refuse)
+                return self._world.commit(
+                    batch, resolver=guarded, seed=seed, notes=everything, time=time, on_failure=refuse, durable=False
+                )
 
         try:
             made = commit(resolver)
@@ -202,11 +210,21 @@ class CommitMaker:
         digest = self._world.digest()
         details = {"digest": digest, "forfeits": forfeits}
         self.collector.ended(opened.events, opened.commits_made)
+        now = self._world.clock.monotonic()
+        durable = self.each_round or now >= self._flushed + _FLUSH_SECONDS
+        if durable:
+            self._flushed = now
         with opened.span.within():
-            self.note([ExternalEvent(ROUND, details=details, round=opened.number)], opened.number)
+            self.note([ExternalEvent(ROUND, details=details, round=opened.number)], opened.number, durable=durable)
         opened.span.set({"coterie.round": opened.number, "coterie.digest": digest, "coterie.forfeits": forfeits})
         opened.span.end()
         return digest
+
+    def flush(self) -> None:
+        """Let all rounds reach the disk."""
+        log = self._world.log
+        if log is not None and not self.each_round and log.durable:
+            log.database.flush()
 
     def give_up(self, opened: OpenRound, reason: str) -> None:
         """Refuse all remaining intents of a round that will not be settled."""

@@ -111,7 +111,7 @@ class Space(ABC):
         text = ",".join(map(str, site)) if isinstance(site, tuple) else str(site)
         return f"{self.prefix}in/{text}"
 
-    def position(self, view: Mapping[str, Any], agent: str) -> Position | None:
+    def position(self, view: Mapping[str, Any], agent: str) -> Position:
         """Return the position of an agent; None if it is not in the space."""
         return view.get(self.key_of(agent))
 

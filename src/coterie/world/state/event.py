@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import immutables
@@ -11,6 +11,7 @@ import msgspec
 
 from coterie.errors import InvalidValue
 from coterie.world.state.column import Column, ColumnDraft
+from coterie.world.state.order import KeyOrder
 from coterie.world.state.values import freeze
 from coterie.world.state.view import MISSING, View
 
@@ -82,11 +83,27 @@ class Fold:
     `touched` is the set of written keys; `apply` adds only removed ones.
     """
 
-    __slots__ = ("_before", "_columns", "_deadlines", "_drafts", "_keys", "_removed", "_timed", "sequence", "time", "touched")
+    __slots__ = (
+        "_applied",
+        "_before",
+        "_columns",
+        "_deadlines",
+        "_drafts",
+        "_keys",
+        "_ordered",
+        "_removed",
+        "_timed",
+        "sequence",
+        "time",
+        "touched",
+    )
 
     def __init__(self, view: View) -> None:
         self._before = view
         self._removed = False
+        self._ordered = view.order.known
+        self._applied: list[Collection[str]] = []
+        """The keys of applied events, if the order of the keys is kept up."""
         self._keys = view.keys_map.mutate()
         self._columns = view.columns
         self._drafts: dict[str, ColumnDraft] = {}
@@ -158,6 +175,8 @@ class Fold:
 
     def apply(self, event: Event, *, frozen: bool = False) -> None:
         """Apply an event. With `frozen`, its values are known to be frozen."""
+        if self._ordered:
+            self._applied.append(event.changes)
         if self._columns or has_column(event.changes):
             for key, value in event.changes.items():
                 self.set(key, value if frozen else freeze(value, key))
@@ -183,8 +202,14 @@ class Fold:
         keys, before = self._keys.finish(), self._before
         # Without a removal, as many keys are the same keys.
         same = not self._removed and len(keys) == len(before)
-        order = before.order if same else None
+        order = before.order if same else self._order()
         return View(keys, self._deadlines.finish(), self.sequence, self.time, order, self._columns)
+
+    def _order(self) -> KeyOrder:
+        """Return the order of the keys, of which some were added or removed."""
+        if not self._ordered:
+            return KeyOrder()
+        return self._before.order.after(self.touched.union(*self._applied))
 
     def _column_of(self, key: str) -> ColumnDraft | None:
         """Return the column that a key is an element of, for changes; None if it is none."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
 from typing import Any
 
 import immutables
 
+from coterie.world.state.order import KeyOrder
 from coterie.world.state.values import fingerprint
 
 _NOTHING: immutables.Map[str, float] = immutables.Map()
@@ -16,22 +15,6 @@ _NOTHING: immutables.Map[str, float] = immutables.Map()
 
 MISSING: Any = object()
 """The value of a missing key."""
-
-
-class KeyOrder:
-    """The keys of views in order, sorted when they are first asked for. Safe from any thread."""
-
-    __slots__ = ("_sorted",)
-
-    def __init__(self) -> None:
-        self._sorted: tuple[str, ...] | None = None
-
-    def of(self, keys: immutables.Map[str, Any]) -> tuple[str, ...]:
-        """Return the keys, which are always the same, in order."""
-        # Two threads may sort at the same time, with the same result.
-        if self._sorted is None:
-            self._sorted = tuple(sorted(keys))
-        return self._sorted
 
 
 class View(Mapping[str, Any]):
@@ -88,18 +71,18 @@ class View(Mapping[str, Any]):
         return len(self._keys)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.order.of(self._keys))
+        return self.order.each(self._keys)
 
     def under(self, prefix: str) -> dict[str, Any]:
         """Return the values of the keys that begin with `prefix`, by the rest of the key, in order.
 
-        It takes time in proportion to their number, after keys were added or removed in proportion to all keys.
+        It takes time in proportion to their number, and to the keys added or removed since views were last iterated; the first time in
+        proportion to all keys.
         """
-        order = self.order.of(self._keys)
         found: dict[str, Any] = {}
         if prefix[-1:] == "/" and prefix[:-1] in self.columns:
             found.update(self._keys[prefix[:-1]])
-        for key in islice(order, bisect_left(order, prefix), None):
+        for key in self.order.each(self._keys, prefix):
             if not key.startswith(prefix):
                 break
             found[key[len(prefix) :]] = self._keys[key]
