@@ -119,10 +119,7 @@ class World(AsyncContext):
         return self._view.sequence
 
     def digest(self) -> str:
-        """Return the canonical hash of keys, values and expiries: 64 hexadecimal digits, the same in every process.
-
-        It takes time in proportion to the keys changed since the last call.
-        """
+        """Return the canonical hash of keys, values and expiries, 64 hexadecimal digits, in time for the keys changed since the last."""
         with self._lock:
             return self._digest.text(self._view)
 
@@ -201,8 +198,8 @@ class World(AsyncContext):
         `notes` are applied after the intents, in the same commit. The commit is atomic; when it returns, the events are in
         the log. Raises `InvalidIntent`, `ResolverFailed`, `RuleFailed`, `InvalidValue`, `UpdateRefused` if an invariant
         objects to a note, and errors of the log and of `admit`. With `on_failure`, intents with which the resolver or an
-        invariant fails are refused, and it is called with the `CommitFailure`; it may raise. Without `durable`, a log has the events
-        and they survive the end of the process, but they reach the disk with the next durable commit.
+        invariant fails are refused, and it is called with the `CommitFailure`; it may raise. Without `durable` the events
+        survive the end of the process, and reach the disk with the next durable commit.
         """
         check_number("World.commit.time", time, least=-_FOREVER, optional=True)
         check_instance("World.commit.seed", seed, (int, str, type(None)), "a whole number or text")
@@ -222,7 +219,7 @@ class World(AsyncContext):
             permit(self.rules, view, made, notes)
             return made
 
-        return in_span(partial(self._make, make, time, also, durable=durable), len(batch)) if batch or notes else ()
+        return in_span(partial(self._make, make, time, also, durable), len(batch)) if batch or notes else ()
 
     def update(
         self,
@@ -364,8 +361,7 @@ class World(AsyncContext):
         make: Callable[[View, float], PendingCommit],
         time: float | None,
         also: Callable[[Transaction], object] | None = None,
-        *,
-        durable: bool = True,
+        durable: bool = True,  # noqa: FBT001, FBT002 - of this class alone
     ) -> tuple[Event, ...]:
         """Make a commit: append it to the log, then publish the new view."""
         with self._commit_queue:
@@ -395,7 +391,7 @@ class World(AsyncContext):
         return events
 
     def _snapshot_if_possible(self) -> None:
-        """Store a due snapshot. After a failure the commits stay valid; the log only opens more slowly."""
+        """Store a due snapshot. After a failure the log only opens more slowly."""
         try:
             self.snapshot()
         except CoterieError:

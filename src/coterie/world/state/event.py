@@ -13,7 +13,7 @@ from coterie.errors import InvalidValue
 from coterie.world.state.column import Column, ColumnDraft
 from coterie.world.state.order import KeyOrder
 from coterie.world.state.values import freeze
-from coterie.world.state.view import MISSING, View
+from coterie.world.state.view import MISSING, View, view_of
 
 
 class EventKind(enum.StrEnum):
@@ -203,7 +203,7 @@ class Fold:
         # Without a removal, as many keys are the same keys.
         same = not self._removed and len(keys) == len(before)
         order = before.order if same else self._order()
-        return View(keys, self._deadlines.finish(), self.sequence, self.time, order, self._columns)
+        return view_of(keys, self._deadlines.finish(), self.sequence, self.time, order, self._columns)
 
     def _order(self) -> KeyOrder:
         """Return the order of the keys, of which some were added or removed."""
@@ -234,4 +234,4 @@ def start(keys: Mapping[str, Any], deadlines: Mapping[str, float], sequence: int
     """Return the view of a snapshot."""
     frozen = {key: freeze(value, key) for key, value in keys.items()}
     columns = frozenset(key for key, value in frozen.items() if value.__class__ is Column)
-    return View(immutables.Map(frozen), immutables.Map(deadlines), sequence, time, columns=columns)
+    return view_of(immutables.Map(frozen), immutables.Map(deadlines), sequence, time, None, columns)

@@ -24,7 +24,10 @@ class View(Mapping[str, Any]):
     mappings. Safe from any thread.
     """
 
-    __slots__ = ("_deadlines", "_keys", "columns", "order", "sequence", "time")
+    __slots__ = ("_deadlines", "_keys", "order", "sequence", "time")
+
+    columns: frozenset[str] = frozenset()
+    """The keys whose values are columns. For folds."""
 
     def __init__(
         self,
@@ -33,39 +36,25 @@ class View(Mapping[str, Any]):
         sequence: int = 0,
         time: float = 0.0,
         order: KeyOrder | None = None,
-        columns: frozenset[str] = frozenset(),
     ) -> None:
         self._keys = keys
         self._deadlines = deadlines
         self.order = order if order is not None else KeyOrder()
         """Its sorted keys, which views with the same keys share. For folds."""
-        self.columns = columns
-        """The keys whose values are columns. For folds."""
         self.sequence = sequence
         """The number of the last applied event."""
         self.time = time
         """The world's time at that event, in seconds."""
 
     def __getitem__(self, key: str) -> Any:
-        if not self.columns:
-            return self._keys[key]
-        value = self.get(key, MISSING)
-        if value is MISSING:
-            raise KeyError(key)
-        return value
+        return self._keys[key]
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of a key, or of an element of a column, or `default` if it is missing."""
-        if not self.columns:
-            return self._keys.get(key, default)
-        value = self._keys.get(key, MISSING)
-        if value is not MISSING:
-            return value
-        prefix, _, name = key.rpartition("/")
-        return self._keys[prefix].get(name, default) if prefix in self.columns else default
+        return self._keys.get(key, default)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._keys or (isinstance(key, str) and bool(self.columns) and self.get(key, MISSING) is not MISSING)
+        return key in self._keys
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -80,8 +69,6 @@ class View(Mapping[str, Any]):
         proportion to all keys.
         """
         found: dict[str, Any] = {}
-        if prefix[-1:] == "/" and prefix[:-1] in self.columns:
-            found.update(self._keys[prefix[:-1]])
         for key in self.order.each(self._keys, prefix):
             if not key.startswith(prefix):
                 break
@@ -123,6 +110,50 @@ class View(Mapping[str, Any]):
 
     def __deepcopy__(self, memo: object) -> View:
         return self
+
+
+class ColumnView(View):
+    """A view of a world with columns, whose elements are keys."""
+
+    __slots__ = ("columns",)
+
+    def __getitem__(self, key: str) -> Any:
+        value = self.get(key, MISSING)
+        if value is MISSING:
+            raise KeyError(key)
+        return value
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of a key, or of an element of a column, or `default` if it is missing."""
+        value = self._keys.get(key, MISSING)
+        if value is not MISSING:
+            return value
+        prefix, _, name = key.rpartition("/")
+        return self._keys[prefix].get(name, default) if prefix in self.columns else default
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys or (isinstance(key, str) and self.get(key, MISSING) is not MISSING)
+
+    def under(self, prefix: str) -> dict[str, Any]:
+        """Return the values of the keys that begin with `prefix`, by the rest of the key; of a column, its elements."""
+        elements = self._keys[prefix[:-1]] if prefix[-1:] == "/" and prefix[:-1] in self.columns else {}
+        return {**elements, **super().under(prefix)}
+
+
+def view_of(
+    keys: immutables.Map[str, Any],
+    deadlines: immutables.Map[str, float],
+    sequence: int,
+    time: float,
+    order: KeyOrder | None,
+    columns: frozenset[str],
+) -> View:
+    """Return a view; one of a world with columns if there are any."""
+    if not columns:
+        return View(keys, deadlines, sequence, time, order)
+    made = ColumnView(keys, deadlines, sequence, time, order)
+    made.columns = columns
+    return made
 
 
 def seal(total: int, count: int) -> str:
