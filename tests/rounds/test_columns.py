@@ -275,6 +275,38 @@ def test_a_fraction_for_a_whole_column_is_refused_and_nothing_is_lost() -> None:
     assert world.view()["coins"].array.sum() == 40
 
 
+def test_a_group_that_raises_after_its_intents_forfeits_its_turn_and_each_intent_is_refused() -> None:
+    @for_all
+    def work(turn: ColumnTurn) -> None:
+        turn.intend("add", key=turn.keys("coins"), amount=np.arange(len(turn)), where=np.arange(len(turn)) < 3)
+        if turn.round == 2:
+            raise ValueError("no")
+
+    world = wealth_world()
+    result = Simulation(world, [PEOPLE], Graph.chain(work)).run(3)
+    assert result.forfeits == 1
+    refused = [
+        (event.agent, event.details["key"], event.details["amount"]) for event in world.history() if event.kind == "refused"
+    ]
+    assert refused == [(f"person-0{n + 1}", f"coins/person-0{n + 1}", n) for n in range(3)]
+    assert world.view()["coins"].array[:4].tolist() == [1, 3, 5, 1]
+
+
+def test_columns_in_tokens_have_checkpoints_and_are_replayed(tmp_path: Path) -> None:
+    agents = {"person": PEOPLE, "slow": None}
+
+    def made(world: World) -> Simulation:
+        return Simulation(world, agents, Graph.chain(give_all), mode="tokens", max_lead=2, seed=1)
+
+    with World({"coins": PEOPLE.column(1)}, log=EventLog(tmp_path / "run.db")) as world:
+        made(world).run(3)
+    with World(log=EventLog(tmp_path / "run.db")) as world:
+        result = made(world).resume(6)
+        assert world.log is not None
+        assert made(World()).replay(world.log).digests == result.digests
+        assert result.view["coins"].array.sum() == 40
+
+
 def test_an_agent_of_a_group_that_raises_forfeits_its_turn_alone(caplog: pytest.LogCaptureFixture) -> None:
     def work(turn: Turn) -> None:
         if turn.name == "person-07" and turn.round == 2:

@@ -281,6 +281,7 @@ def take_turns(group: AgentGroup, turn: Turn) -> dict[str, Any] | None:
         columns.finish(_plain_result(work(columns), turn))
         return None
     results: dict[str, Any] = {}
+    turn.failures = {}
     for name in group.names:
         own = turn.of_member(name, _inputs_of(name, turn.inputs))
         try:

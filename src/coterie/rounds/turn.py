@@ -18,6 +18,8 @@ from coterie.world import Intent, View
 from coterie.world.state.values import freeze, scalar
 
 _WIDE = 2**63
+_NO_FAILURES: dict[str, Exception] = {}
+"""Of all turns of single agents."""
 
 
 class Turn:
@@ -78,7 +80,7 @@ class Turn:
         self.place = place
         """The position of the stage in the graph."""
         self._draw: Draws | None = None
-        self.failures: dict[str, Exception] = {}
+        self.failures: dict[str, Exception] = _NO_FAILURES
         """The errors of single agents, if it is the turn of a group."""
         self.roster = NOBODY
         """The agents of the round. Set by the engine."""

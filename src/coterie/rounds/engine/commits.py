@@ -19,7 +19,7 @@ from coterie.rounds.engine.failures import MechanismsFailed, ResolverFailures
 from coterie.rounds.engine.lives import note_lives
 from coterie.rounds.engine.settling import RoundSettler
 from coterie.rounds.engine.tokens import OpenRound
-from coterie.rounds.groups import ColumnIntents
+from coterie.rounds.groups import AgentGroup, ColumnIntents
 from coterie.rounds.plan import Plan
 from coterie.rounds.proposals import PREFIX, Verdict, bound
 from coterie.rounds.recorded import ACCEPTED, INTERLEAVING, OUTSIDE, PROPOSED, REJECTED, ROUND, RecordedStep
@@ -86,6 +86,7 @@ class CommitMaker:
         self.settler = RoundSettler(plan, self.note)
         self.collector = DataCollector(plan.collect, plan.graph, plan.agents)
         self._world = plan.world
+        self._groups = any(isinstance(agent, AgentGroup) for agent in plan.agents.values())
         self.each_round = True
         """Whether the end of each round is durable, and not only that of a run, and one each second."""
         self._flushed = 0.0
@@ -186,7 +187,7 @@ class CommitMaker:
 
     def _columns(self, batch: list[Any], resolver: Resolver, view: View, seed: str) -> tuple[list[Intent], list[ExternalEvent]]:
         """Return the intents that are decided one by one, and the events of those of whole columns that are granted together."""
-        if not any(each.__class__ is ColumnIntents for each in batch):
+        if not (self._groups and any(each.__class__ is ColumnIntents for each in batch)):
             return batch, []
         if resolver is self._plan.resolver and not self._world.rules:
             made = events_of(view, batch, resolver, stream(seed, "commit"))
@@ -235,7 +236,9 @@ class CommitMaker:
         notes = [*opened.notes, *self._interleaving()]
         if opened.intents or notes:
             self.repeat_outside()
-            self._made(self._world.commit(opened.intents, resolver=refuse, notes=notes, time=self.time(opened.number)))
+            self._made(
+                self._world.commit(expanded(opened.intents), resolver=refuse, notes=notes, time=self.time(opened.number))
+            )
         opened.intents.clear()
         opened.span.end()
 
@@ -270,7 +273,7 @@ def _overruled(note: ExternalEvent, reason: str) -> ExternalEvent:
 
 def refused_notes(turn: Turn, reason: str) -> list[ExternalEvent]:
     """Return the events that refuse the intents of a forfeited turn."""
-    intents, _ = turn.wanted()
+    intents = expanded(turn.wanted()[0])
     why = f"the turn was forfeited: {reason}"
     return [
         ExternalEvent(

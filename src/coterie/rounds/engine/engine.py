@@ -8,6 +8,7 @@ from typing import Any
 
 from coterie.errors import CheckpointRefused, InvalidValue, StageFailed, describe
 from coterie.kernel.checkpoint import detach_all
+from coterie.rounds.engine.column_commits import expanded
 from coterie.rounds.engine.commits import CommitMaker, in_order, refused_notes, verdict_notes
 from coterie.rounds.engine.deadlines import Deadlines
 from coterie.rounds.engine.executors import ExecutorPool, Inbox, Report, take
@@ -240,7 +241,8 @@ class RoundEngine:
             note_failures(opened, turn, self.failures)
         intents, proposals = turn.wanted()
         token.intended += len(intents)
-        opened.intents.extend(intents)
+        # A checkpoint within a round has intents of single agents.
+        opened.intents.extend(expanded(intents) if self.freezes else intents)
         token.proposals = [*token.proposals, *proposals]
         if report.state is not None:
             token.latest = report.state
