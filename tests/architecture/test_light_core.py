@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 HIDDEN = (
     "typer", "rich", "prompt_toolkit", "matplotlib", "jinja2", "numpy", "openai", "pydantic_ai", "psycopg", "redis",
     "polars", "pandas", "pyarrow", "scipy", "prometheus_client", "starlette", "uvicorn", "ag_ui", "fastembed", "hypothesis", "pytest", "zmq",
+    "ray",
 )  # fmt: skip
 HIDE = f"import sys\nfor name in {HIDDEN!r}: sys.modules[name] = None\n"
 ROOMS = (
@@ -56,6 +57,7 @@ def test_a_scenario_is_run_without_any_extra() -> None:
         ("import coterie.cli; coterie.cli.main()", "cli"),
         ("from coterie.orchestrator import write_report; write_report('x')", "report"),
         ("from coterie.models import ModelGateway; ModelGateway('openai:gpt-5-mini')", "models"),
+        ("import coterie.cluster", "cluster"),
         ("from coterie.storage import open_database; open_database('postgresql://ann@localhost/notes')", "postgres"),
         ("from coterie.memory import *; TieredMemory(MemoryConfig(postgres_url='postgresql://ann@localhost/x'))", "postgres"),
         ("from coterie.memory import *; TieredMemory(MemoryConfig(redis_url='redis://localhost'))", "redis"),

@@ -5,6 +5,7 @@ handled message to `DurableStore.commit` as one `DurableChange`, which is stored
 """
 
 from coterie.durable.background import BackgroundWrites
+from coterie.durable.claims import Claim, Claims
 from coterie.durable.records import (
     DurableChange,
     Identity,
@@ -18,6 +19,8 @@ from coterie.durable.store import DurableStore
 
 __all__ = [
     "BackgroundWrites",
+    "Claim",
+    "Claims",
     "DurableChange",
     "DurableStore",
     "Identity",

@@ -107,6 +107,8 @@ class DurableChange:
     subscribed: list[str] = field(default_factory=list)
     unsubscribed: list[str] = field(default_factory=list)
     now: float = 0.0
+    fence: tuple[str, int] | None = None
+    """The owner of the agent and the epoch of the claim: the change is refused if another owner has claimed the agent since."""
 
     def add(self, later: DurableChange) -> None:
         """Add a later change of the same agent, with a state or events alone: both are stored as one commit."""

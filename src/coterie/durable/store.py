@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from coterie.durable.claims import check_claim
 from coterie.durable.records import (
     DurableChange,
     Identity,
@@ -175,7 +176,7 @@ class DurableStore:
 
 
 def _apply_all(changes: list[DurableChange], write: Transaction) -> None:
-    states = [change for change in changes if change.commits and change.state is not None and not change.events]
+    states = [change for change in changes if _is_plain(change)]
     rows = [
         (each.now, each.state, each.state_version, each.event_count, each.identity.kind, each.identity.key, each.commits)
         for each in states
@@ -184,12 +185,19 @@ def _apply_all(changes: list[DurableChange], write: Transaction) -> None:
         identity = states[0].identity
         raise Superseded(identity.kind, identity.key)
     for change in changes:
-        if not (change.commits and change.state is not None and not change.events):
+        if not _is_plain(change):
             _apply(change, write)
+
+
+def _is_plain(change: DurableChange) -> bool:
+    """Return whether a change is a new state and nothing else."""
+    return bool(change.commits) and change.state is not None and not change.events and change.fence is None
 
 
 def _apply(change: DurableChange, write: Transaction) -> list[int]:
     kind, key = who = (change.identity.kind, change.identity.key)
+    if change.fence is not None:
+        check_claim(write, change.identity, *change.fence)
     if change.handled is not None and not write.execute("DELETE FROM durable_messages WHERE id = ?", (change.handled,)):
         raise Superseded(kind, key)
     events = change.event_count + len(change.events)
@@ -219,6 +227,12 @@ def _apply(change: DurableChange, write: Transaction) -> list[int]:
                 for number, (name, body) in enumerate(change.events, start=change.event_count + 1)
             ],
         )
+    _apply_rest(change, write)
+    return [_insert(message, write) for message in change.outgoing]
+
+
+def _apply_rest(change: DurableChange, write: Transaction) -> None:
+    who = (change.identity.kind, change.identity.key)
     for name in change.cancelled:
         write.execute("DELETE FROM durable_messages WHERE kind = ? AND key = ? AND name = ?", (*who, name))
     if change.answer is not None:
@@ -230,7 +244,6 @@ def _apply(change: DurableChange, write: Transaction) -> list[int]:
         write.execute("INSERT INTO durable_subscriptions VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (topic, *who))
     for topic in change.unsubscribed:
         write.execute("DELETE FROM durable_subscriptions WHERE topic = ? AND kind = ? AND key = ?", (topic, *who))
-    return [_insert(message, write) for message in change.outgoing]
 
 
 def _insert(message: OutgoingMessage, write: Transaction) -> int:

@@ -16,6 +16,7 @@ their room, such as `coterie.errors.storage`.
     │   └── DecodeFailed                  bytes do not decode to the expected type
     ├── SpawnError
     │   ├── NameTaken                     a living agent has that name
+    │   │   └── NameTakenInCluster        on another node
     │   └── StartFailed                   the agent's constructor raised
     ├── NotInAgent                        a value that exists only in a running agent was used outside
     ├── ReentrantCall                     a signal handler or finalizer would wait for the step that it has interrupted
@@ -27,6 +28,12 @@ their room, such as `coterie.errors.storage`.
     ├── TransportError                    a transport cannot carry a frame
     │   └── MessageTooLarge               because it exceeds the limit of the network
     ├── TopologyError (ValueError)        a topology or a file of keys is invalid
+    ├── ClusterError                      an operation on a cluster failed
+    │   ├── ClusterUnavailable            the cluster, or a node of it, does not answer
+    │   ├── UnknownNode (LookupError)     no living node has that name
+    │   ├── NoNodeFits (LookupError)      no living node has the labels or resources
+    │   ├── RefusedByNode                 a node could not do what it was asked
+    │   └── LeaseLost                     a node may not use its durable agents for now
     ├── RemoteError                       an error of another process, as text; only ever a cause
     ├── ScenarioError (ValueError)        a scenario file is invalid
     ├── RunFolderFailed                   the folder of a run cannot be written
@@ -55,6 +62,7 @@ their room, such as `coterie.errors.storage`.
     │   ├── KeyReused (ValueError)        an idempotency key belongs to another request
     │   ├── NoStore                       the runtime has no store
     │   ├── Superseded                    another activation has changed the state meanwhile
+    │   ├── Fenced                        another node may have the agent by now
     │   ├── ChangeInStream                a handler of a stream has changed its agent
     │   ├── ChangeLost                    a change could not be stored, and was undone
     │   └── OutsideHandler                a call that belongs to the handling of a message was made outside
@@ -198,6 +206,7 @@ is stopped, slow or broken.
 
 from __future__ import annotations
 
+from coterie.errors.cluster import ClusterError, ClusterUnavailable
 from coterie.errors.conversation import (
     ApprovalForbidden,
     ConversationClosed,
@@ -332,7 +341,7 @@ __all__ = [
     "AgentStopped", "ApprovalForbidden",
     "AskCancelled", "AskTimeout", "BlockChanged", "BlockTooLong", "BudgetExhausted", "CheckpointMissing",
     "CheckpointRefused",
-    "CircuitOpen", "CodecError", "CollectFailed",
+    "CircuitOpen", "ClusterError", "ClusterUnavailable", "CodecError", "CollectFailed",
     "ComponentError", "ContextTooLong", "ContributionRefused", "ConversationClosed",
     "ConversationError", "ConversationFull", "ConversationTaken", "CoterieError", "DefinitionError", "DeliveryError",
     "DurableError", "EmbeddingFailed", "EncodeFailed", "ExtraMissing", "FragmentConflict", "GatewayClosed",

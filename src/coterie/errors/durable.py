@@ -64,6 +64,15 @@ class Superseded(DurableError):
         super().__init__(f"{kind} {key!r} was changed by another activation; this one reads its state anew")
 
 
+class Fenced(DurableError):
+    """Another node may have a durable agent by now, so a change of this one was not stored."""
+
+    def __init__(self, kind: str, key: str, owner: str) -> None:
+        self.kind = kind
+        self.key = key
+        super().__init__(f"{kind} {key!r} is not claimed by {owner} any more, or its lease has expired; ask again")
+
+
 class ChangeLost(DurableError):
     """The change of a handler could not be stored, and was undone. `__cause__` is the error of the store."""
 

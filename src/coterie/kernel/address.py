@@ -8,6 +8,9 @@ import msgspec
 
 from coterie.errors import InvalidAddress
 
+DURABLE_NODE = "durable"
+"""The node of the address of a durable agent that holds in every process: it means the agent wherever it is active."""
+
 _PATTERN = re.compile(r"coterie://(?P<node>[^/#\s]+)/(?P<name>[^#\x00-\x1f]+)(?:#(?P<number>[0-9]{1,18}))?")
 _NAME = re.compile(r"[^#\x00-\x1f]+")
 

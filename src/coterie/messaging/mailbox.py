@@ -10,6 +10,7 @@ from coterie.concurrency import Rank, new_lock
 from coterie.concurrency.threads import defer
 from coterie.errors import MailboxFull
 from coterie.kernel import Address, Clock
+from coterie.kernel.address import DURABLE_NODE
 from coterie.messaging.envelope import Envelope, MessagePriority
 from coterie.messaging.pending_put import PendingPut
 from coterie.messaging.policy import MailboxPolicy, Overflow
@@ -303,7 +304,7 @@ class Mailbox:
         if self._closed or not self._no_outsiders or envelope.priority == _SYSTEM:
             return self._closed
         sender = envelope.sender
-        return sender is None or sender.address.node != self.owner.node
+        return sender is None or sender.address.node not in (self.owner.node, DURABLE_NODE)
 
     def _band(self, priority: int) -> deque[Envelope]:
         if priority == _NORMAL:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from coterie.concurrency import Completion, Rank, new_lock
@@ -38,6 +38,24 @@ class BufferingTransport(Protocol):
 
     def room(self, target: str) -> Completion | None:
         """Return None if a sender to a node need not wait, or a completion that is done when it need not any more."""
+        ...
+
+
+@runtime_checkable
+class PeeringTransport(Protocol):
+    """A transport that knows the nodes to which it leads, so that a publication reaches the agents of all of them."""
+
+    def reachable(self) -> Iterable[str]:
+        """Return the names of the runtimes that can be reached now, but the own one."""
+        ...
+
+
+@runtime_checkable
+class PlacingTransport(Protocol):
+    """A transport between nodes that share a store: it knows on which of them a durable agent is."""
+
+    def home(self, name: str) -> str:
+        """Return the runtime of a durable agent by its name in addresses. Raises `TransportError` if none can have it."""
         ...
 
 

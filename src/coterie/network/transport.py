@@ -124,6 +124,10 @@ class NetworkTransport:
             thread.close()
             self._thread = None
 
+    def reachable(self) -> list[str]:
+        """Return the runtimes of the connected peers."""
+        return [peer.node for peer in self._peers.values() if peer.connected]
+
     # Peers.
 
     def admit(self) -> None:

@@ -17,6 +17,7 @@ from coterie.errors import InvalidMessage
 from coterie.kernel import Address, Clock, check_number, clock_or_system
 from coterie.messaging import MailboxPolicy, Message, MessagePriority, Transport
 from coterie.messaging.dead_letters import DeadLetters
+from coterie.runtime.cells.cell import AgentCell
 from coterie.runtime.cells.metrics import AgentMetrics, RuntimeMetrics
 from coterie.runtime.definition.agent import Agent
 from coterie.runtime.definition.context_owner import SpawnOptions
@@ -193,22 +194,20 @@ class Runtime(DurableRuntime):
     # Messages.
 
     def publish(self, topic: str, message: Message) -> Publication:
-        """Send a message to the agents that have subscribed to a topic, and return their number.
+        """Send a message to the agents that have subscribed to a topic, and return their number in this runtime.
 
-        Never blocks: at a full mailbox whose policy is to wait, the message waits in the background. Raises `InvalidMessage`,
-        and `EncodeFailed` as `AgentRef.tell` does.
+        A transport that knows its nodes takes it to those too. Never blocks: at a full mailbox whose policy is to wait, the
+        message waits in the background. Raises `InvalidMessage`, and `EncodeFailed` as `AgentRef.tell` does.
         """
         return self._services.publish(topic, message, self._current())
 
     def broadcast(self, message: Message) -> Publication:
-        """Send a message to all living agents but the calling one, and return their number. Never blocks.
-
-        Raises the errors of `publish`.
-        """
+        """Send a message to all living agents but the calling one, as `publish` does, and return their number here."""
         if not isinstance(message, Message):
             raise InvalidMessage(message, "all agents")
         sender = self._current()
         agents = [agent for agent in self.agents() if agent != sender]
+        post_to_all(self._services.elsewhere(None), sender, message, MessagePriority.NORMAL)
         return post_to_all(agents, sender, message, MessagePriority.NORMAL)
 
     @property
@@ -371,7 +370,7 @@ class Runtime(DurableRuntime):
     def _current(self) -> AgentRef | None:
         """Return the agent of this runtime whose code calls this, or None."""
         invocation = CURRENT.get()
-        if invocation is None or invocation.cell.reference.address.node != self.node:
+        if invocation is None or cast("AgentCell", invocation.cell).address.node != self.node:
             return None
         return cast("AgentRef", invocation.cell.reference)
 

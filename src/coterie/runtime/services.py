@@ -307,12 +307,22 @@ class Services:
         subscribers = self.registry.subscribers(topic)
         if self.durable is not None and topic != AGENTS:
             subscribers += self.durable.subscribers(topic)
+        elsewhere = self.elsewhere(topic) if topic != AGENTS else []
         invocation = CURRENT.get() if sender is not None else None
         if invocation is not None and invocation.outbox is not None:
-            for subscriber in subscribers:
+            for subscriber in [*subscribers, *elsewhere]:
                 invocation.outbox.tell(subscriber, message, priority, None)
             return Publication(len(subscribers))
+        post_to_all(elsewhere, sender, message, priority)
         return post_to_all(subscribers, sender, message, priority)
+
+    def elsewhere(self, topic: str | None) -> list[AgentRef]:
+        """Return references for publications on other nodes; see `Node.listeners`."""
+        return [AgentRef(each.address, self, each) for each in self.node_link.listeners(topic)]
+
+    def listeners(self, topic: str | None) -> list[AgentRef]:
+        """Return the ordinary subscribers of a topic in this runtime, or for None all of its agents."""
+        return [cell.reference for cell in self.registry.cells()] if topic is None else self.registry.subscribers(topic)
 
     def publish_event(self, event: Message) -> None:
         """Publish a lifecycle event on the topic `AGENTS`."""

@@ -44,6 +44,11 @@ class ActiveAgents:
             if self._cells.get(identity, (None,))[0] is cell:
                 del self._cells[identity]
 
+    def cells(self) -> dict[Identity, EntityCell]:
+        """Return the activations."""
+        with self._lock:
+            return {identity: cell.local for identity, (cell, _) in self._cells.items()}
+
     def passivate_idle(self, before: float) -> None:
         """Passivate the agents that have had no message since a time of the monotonic clock."""
         with self._lock:

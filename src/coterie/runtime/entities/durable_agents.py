@@ -7,11 +7,10 @@ import os
 import weakref
 from collections.abc import Callable, Iterator
 from contextvars import Context as Variables
-from contextvars import copy_context
 from typing import Any
 
 from coterie.concurrency import Rank, Signal, Timer, new_lock
-from coterie.durable import BackgroundWrites, DurableStore, Identity, OutgoingMessage, StoredMessage
+from coterie.durable import BackgroundWrites, DurableStore, Identity, StoredMessage
 from coterie.errors import (
     AgentStopped,
     CoterieError,
@@ -22,11 +21,11 @@ from coterie.errors import (
     StorageError,
     describe,
 )
-from coterie.errors.definition import DecodeFailed
 from coterie.kernel import Address, Codec
+from coterie.kernel.address import DURABLE_NODE
 from coterie.kernel.codec import Extension
-from coterie.messaging import MailboxPolicy, Message, MessagePriority, Reason
-from coterie.messaging.envelope import DurableDelivery, Envelope
+from coterie.messaging import MailboxPolicy, Reason
+from coterie.messaging.envelope import Envelope
 from coterie.runtime.definition.agent import Agent
 from coterie.runtime.definition.context_owner import SpawnOptions
 from coterie.runtime.definition.spec import AgentSpec, check_options
@@ -37,9 +36,10 @@ from coterie.runtime.entities.durable_services import DurableServices
 from coterie.runtime.entities.entity_cell import EntityCell
 from coterie.runtime.entities.entity_endpoint import EntityEndpoint
 from coterie.runtime.entities.entity_kind import EntityKind, check_key
-from coterie.runtime.entities.names import NODE, identity_of, name_of, stored_address
+from coterie.runtime.entities.names import identity_of, name_of, stored_address
 from coterie.runtime.entities.policy import DurablePolicy
 from coterie.runtime.entities.stored_delivery import StoredDelivery
+from coterie.runtime.entities.stored_forms import StoredForms, is_from_outside
 from coterie.runtime.entities.unit_of_work import UnitOfWork
 from coterie.runtime.references.reference import AgentRef, post
 from coterie.storage import Database, open_database
@@ -83,7 +83,8 @@ class DurableAgents:
         self._watched: dict[Identity, EntityEndpoint] = {}
         """Endpoints with watchers, which no activation may keep alive."""
         self._active = ActiveAgents(policy.most_active, services.clock)
-        self._delivery = StoredDelivery(services, self.store, self._endpoint)
+        self._forms = StoredForms(services, self.codec, self._kinds, self._known, self._read_reference)
+        self._delivery = StoredDelivery(services, self.store, self._endpoint, policy.placement)
         self.background = BackgroundWrites(self.store, self._write_soon)
         self._closed = False
         self._sweeper: Timer | None = None
@@ -166,18 +167,22 @@ class DurableAgents:
         return None if identity is None else self._endpoint(identity)
 
     def reference(self, identity: Identity) -> AgentRef:
-        """Return a reference to a durable agent of a known class."""
+        """Return a reference to a durable agent of a known class, or of any class with a placement."""
+        if self.policy.placement is not None:
+            return self._services.reference(stored_address(identity))
         endpoint = self._endpoint(identity)
         assert endpoint is not None
         return self.reference_to(endpoint)
 
     def reference_to(self, endpoint: EntityEndpoint) -> AgentRef:
         """Return a reference to the agent of an endpoint."""
+        if self.policy.placement is not None:
+            return self._services.reference(endpoint.address)
         return AgentRef(endpoint.address, self._services, self._services.wrap(endpoint))
 
     def subscribers(self, topic: str) -> list[AgentRef]:
         """Return the durable subscribers of a topic whose class is known."""
-        if topic not in self._topics:
+        if topic not in self._topics and self.policy.placement is None:
             return []
         return [self.reference(identity) for identity in self.store.subscribers(topic) if identity.kind in self._kinds]
 
@@ -219,12 +224,13 @@ class DurableAgents:
             endpoint = self._endpoints.get(identity)
             kind = self._kinds.get(identity.kind)
             if endpoint is None and kind is not None:
-                address = Address(self._services.node, name_of(identity))
+                placed = self.policy.placement is not None
+                address = stored_address(identity) if placed else Address(self._services.node, name_of(identity))
                 endpoint = self._endpoints[identity] = EntityEndpoint(self, kind, identity, address)
             return endpoint
 
     def _known(self, address: Address) -> Identity | None:
-        if address.node not in (NODE, self._services.node):
+        if is_from_outside(address.node, self._services.node):
             return None
         identity = identity_of(address)
         return identity if identity is not None and identity.kind in self._kinds else None
@@ -238,7 +244,7 @@ class DurableAgents:
         found = self.find(address)
         if found is not None:
             return found
-        if address.node == NODE:
+        if address.node == DURABLE_NODE and self.policy.placement is None:
             raise InvalidAddress(f"{text} (no class of that stored name is registered)")
         return self._services.reference(address)
 
@@ -258,8 +264,15 @@ class DurableAgents:
         return cell
 
     def ended(self, endpoint: EntityEndpoint, cell: EntityCell) -> None:
-        """Note that an activation has ended."""
+        """Note that an activation has ended, and give the agent up."""
         self._active.remove(endpoint.identity, cell)
+        fence, placement = cell.local.fence, self.policy.placement
+        if fence is not None and placement is not None:
+            try:
+                placement.release(endpoint.identity, fence)
+            except StorageError as error:
+                # Its lease will expire.
+                _log.warning("cannot give up %s: %s", endpoint.address.name, describe(error))
 
     def mailbox(self, kind: EntityKind) -> MailboxPolicy:
         """Return the policy of the mailboxes of a class."""
@@ -269,28 +282,10 @@ class DurableAgents:
         """Return the time, in seconds since 1970."""
         return self._services.clock.time()
 
-    def outgoing(
-        self, sender: Identity, to: AgentRef, message: Message, priority: int, ttl: float | None
-    ) -> OutgoingMessage | None:
-        """Return the stored form of a message to a durable agent; None for another agent. Raises `EncodeFailed`."""
-        identity = self._known(to.address)
-        if identity is None:
-            if self._services.strict or to.address.node != self._services.node:
-                # It leaves after the commit: an error must come before.
-                self._services.codec.pack(message)
-                self._services.carrier.pack(copy_context())
-            return None
-        now = self.now()
-        packed = self.codec.pack(message)
-        expires = None if ttl is None else now + ttl
-        text, context = str(stored_address(sender)), self._services.carrier.to_bytes(copy_context())
-        return OutgoingMessage(identity, packed.kind, packed.body, text, priority, now, expires, context=context)
-
-    def reminder(self, to: Identity, after: float, message: Message, name: str | None) -> OutgoingMessage:
-        """Return the stored form of a reminder. Raises `EncodeFailed`."""
-        packed, due, priority = self.codec.pack(message), self.now() + after, int(MessagePriority.NORMAL)
-        context = self._services.carrier.to_bytes(copy_context())
-        return OutgoingMessage(to, packed.kind, packed.body, None, priority, due, None, name, context)
+    @property
+    def forms(self) -> StoredForms:
+        """Makes the stored forms of messages, and reads them."""
+        return self._forms
 
     def sent(self, sender: AgentRef, unit: UnitOfWork, numbers: list[int]) -> None:
         """Deliver what a committed unit of work has sent."""
@@ -303,28 +298,12 @@ class DurableAgents:
         """Deliver the stored messages for an agent soon."""
         self._delivery.refill(endpoint, delayed=delayed)
 
-    def envelope(self, message: StoredMessage) -> Envelope:
-        """Return the envelope of a stored message. Raises `DecodeFailed`."""
-        # Named by module and class; the module of a script differs when another program opens the store.
-        entity = self._kinds[message.to.kind]
-        kind = entity.message_types.get(message.message.partition(":")[2]) or self.codec.resolve(message.message, Message)
-        body = self.codec.decode(message.body, entity.forms.get(kind, kind))
-        try:
-            sender = None if message.sender is None else self._read_reference(message.sender)
-        except (InvalidAddress, DecodeFailed):
-            sender = None
-        left = None if message.expires is None else message.expires - self.now()
-        deadline = None if left is None else self._services.clock.monotonic() + left
-        delivery = DurableDelivery(message.number, message.attempts)
-        context = self._services.carrier.from_bytes(message.context)
-        return Envelope(body, sender, None, deadline, message.priority, context=context, delivery=delivery)
-
     def shuts_out(self, envelope: Envelope) -> bool:
         """Return whether the runtime is stopping, and the message comes from outside."""
         if not self._services.stopping or (envelope.delivery is not None and envelope.delivery.number):
             return False
         sender = envelope.sender
-        return sender is None or sender.address.node != self._services.node
+        return sender is None or is_from_outside(sender.address.node, self._services.node)
 
     def refuse(self, envelope: Envelope, to: Address, error: CoterieError) -> None:
         """End a message for which no activation can be started; a stored one stays stored."""
@@ -338,6 +317,22 @@ class DurableAgents:
             stopped = AgentStopped(to.name, type(envelope.message).__qualname__, str(error))
             stopped.__cause__ = error
             envelope.reply.fail(stopped)
+
+    # For a placement.
+
+    def deliver_due(self) -> None:
+        """Deliver the stored messages that are due, for all agents of this node. Blocks."""
+        for kind in list(self._kinds):
+            keys = self.store.recipients(kind, self._services.clock.time())
+            self._delivery.deliver_to([Identity(kind, key) for key in keys])
+
+    def deliver_to(self, identity: Identity) -> None:
+        """Deliver the stored messages for one agent of this node."""
+        self._delivery.deliver_to([identity])
+
+    def active_agents(self) -> dict[Identity, EntityCell]:
+        """Return the activations."""
+        return self._active.cells()
 
     def keep(self, endpoint: EntityEndpoint, *, on: bool) -> None:
         """Keep an endpoint that has watchers, or no longer."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol, TypeVar
 
-from coterie.durable import BackgroundWrites, DurableStore, Identity, OutgoingMessage, StoredMessage
+from coterie.durable import BackgroundWrites, DurableStore
 from coterie.errors import CoterieError
 from coterie.kernel import Address, Codec
-from coterie.messaging import MailboxPolicy, Message
+from coterie.messaging import MailboxPolicy
 from coterie.messaging.envelope import Envelope
 from coterie.runtime.entities.entity_cell import EntityCell
 from coterie.runtime.entities.entity_kind import EntityKind
 from coterie.runtime.entities.policy import DurablePolicy
+from coterie.runtime.entities.stored_forms import StoredForms
 from coterie.runtime.entities.unit_of_work import UnitOfWork
 from coterie.runtime.references.reference import AgentRef
 
@@ -57,14 +58,9 @@ class EndpointOwner(Protocol[E_contra]):
         """Return the policy of the mailboxes of a class."""
         ...
 
-    def outgoing(
-        self, sender: Identity, to: AgentRef, message: Message, priority: int, ttl: float | None
-    ) -> OutgoingMessage | None:
-        """Return the stored form of a message to a durable agent; None for another agent."""
-        ...
-
-    def reminder(self, to: Identity, after: float, message: Message, name: str | None) -> OutgoingMessage:
-        """Return the stored form of a reminder."""
+    @property
+    def forms(self) -> StoredForms:
+        """Makes the stored forms of messages, and reads them."""
         ...
 
     def sent(self, sender: AgentRef, unit: UnitOfWork, numbers: list[int]) -> None:
@@ -73,10 +69,6 @@ class EndpointOwner(Protocol[E_contra]):
 
     def refill(self, endpoint: E_contra, *, delayed: bool) -> None:
         """Deliver the stored messages for an agent soon; with `delayed` after a pause, because it just failed."""
-        ...
-
-    def envelope(self, message: StoredMessage) -> Envelope:
-        """Return the envelope of a stored message. Raises `DecodeFailed`."""
         ...
 
     def shuts_out(self, envelope: Envelope) -> bool:

@@ -33,7 +33,7 @@ from coterie.telemetry import spans
 class EntityCell(AgentCell):
     """The cell of one activation. The rules of `AgentCell` hold: only the agent's thread changes it."""
 
-    __slots__ = ("_to_end", "_version", "activator", "durable", "outbox", "passivating")
+    __slots__ = ("_to_end", "_version", "activator", "durable", "fence", "outbox", "passivating")
 
     outcomes_class = EntityOutcomes
     outcomes: EntityOutcomes
@@ -59,6 +59,8 @@ class EntityCell(AgentCell):
         self._to_end: list[Callable[[], None]] = []
         """Ends the message whose change was just stored or lost. `pop` decides which thread does it."""
         self.ended.add_callback(self._end_commit)
+        self.fence: tuple[str, int] | None = None
+        """The owner and the epoch under which this node has claimed the agent; None if it shares the store with no other."""
         self._version: StoredVersion | None = None
         """The stored version on which the next change builds; None before the state is read."""
 
@@ -92,6 +94,8 @@ class EntityCell(AgentCell):
         activator = self.activator
         with self.blocked():
             self._wait_for_last_write()
+            placement = activator.policy.placement
+            self.fence = placement.claim(activator.identity) if placement is not None else None
             stored = activator.store.load(activator.identity)
         incarnation.variables.run(activator.kind.read, activator.identity, stored, incarnation.agent)
         if activator.kind.is_slow_to_fold(len(stored.later), activator.policy.snapshot_every):
@@ -144,6 +148,7 @@ class EntityCell(AgentCell):
     def _handle(self, envelope: Envelope, invocation: Invocation) -> None:
         delivery = envelope.delivery
         try:
+            self._check_claim()
             if delivery is not None and delivery.idempotency_key is not None and self._answer_again(envelope, delivery):
                 return
             assert self._version is not None
@@ -176,6 +181,12 @@ class EntityCell(AgentCell):
         self.outcomes.committed(envelope, value)
         return True
 
+    def _check_claim(self) -> None:
+        """Raise `CoterieError` if another node may have the agent by now."""
+        placement = self.activator.policy.placement
+        if placement is not None and self.fence is not None:
+            placement.check(self.fence)
+
     def _drop_unit(self) -> UnitOfWork | None:
         unit, self.outbox = self.outbox, None
         return unit
@@ -197,6 +208,7 @@ class EntityCell(AgentCell):
         try:
             change, value = self._change(version, unit, envelope, value)
             if change.is_empty:
+                self._check_claim()
                 self._finish(envelope, value, unit, [])
                 return
             if activator.policy.durability == "relaxed" and not change.reaches_others and change.answer is None:
@@ -257,6 +269,7 @@ class EntityCell(AgentCell):
         assert self.incarnation is not None
         delivery, reply = envelope.delivery, envelope.reply
         change = version.change(unit, self.incarnation.agent, self.services.clock.time(), activator.policy.snapshot_every)
+        change.fence = self.fence
         streams = isinstance(envelope.message, Stream)
         if streams and not change.is_empty:
             raise ChangeInStream(identity.kind, identity.key, type(envelope.message).__qualname__)

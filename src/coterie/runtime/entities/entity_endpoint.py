@@ -281,13 +281,13 @@ class EntityEndpoint:
 
     def outgoing(self, to: AgentRef, message: Message, priority: MessagePriority, ttl: float | None) -> OutgoingMessage | None:
         """Return the stored form of a message to a durable agent; None for any other agent. Raises `EncodeFailed`."""
-        return self._owner.outgoing(self.identity, to, message, int(priority), ttl)
+        return self._owner.forms.outgoing(self.identity, to, message, int(priority), ttl)
 
     def reminder(self, after: float, message: Message, name: str | None) -> OutgoingMessage:
         """Return the stored form of a reminder. Raises `EncodeFailed`, `InvalidMessage`."""
         if not isinstance(message, Message):
             raise InvalidMessage(message, self.address.name)
-        return self._owner.reminder(self.identity, after, message, name)
+        return self._owner.forms.reminder(self.identity, after, message, name)
 
     def sent(self, unit: UnitOfWork, numbers: list[int], handled: int | None) -> None:
         """Deliver what a committed unit of work has sent, and fetch further stored messages when the last is handled."""
@@ -312,7 +312,7 @@ class EntityEndpoint:
     def put(self, message: StoredMessage) -> bool:
         """Put a stored message into the mailbox; return whether it had a place."""
         try:
-            envelope = self._owner.envelope(message)
+            envelope = self._owner.forms.envelope(message)
         except CodecError as error:
             self.failed(DurableDelivery(message.number, message.attempts), str(error), dead=True)
             return True

@@ -6,9 +6,7 @@ from urllib.parse import quote, unquote
 
 from coterie.durable import Identity
 from coterie.kernel import Address
-
-NODE = "durable"
-"""The node of a stored reference to a durable agent: it means the agent wherever it is active."""
+from coterie.kernel.address import DURABLE_NODE
 
 _IN_KINDS = "<>. _-"
 _IN_KEYS = "/:@ +,=.-_~!$&'()*;"
@@ -27,4 +25,4 @@ def identity_of(address: Address) -> Identity | None:
 
 def stored_address(identity: Identity) -> Address:
     """Return the address of a durable agent that holds in every process."""
-    return Address(NODE, name_of(identity))
+    return Address(DURABLE_NODE, name_of(identity))

@@ -7,6 +7,7 @@ from typing import Literal
 
 from coterie.errors import InvalidSetting
 from coterie.kernel import check_number
+from coterie.runtime.entities.placement import DurablePlacement
 
 Durability = Literal["full", "relaxed"]
 
@@ -33,6 +34,8 @@ class DurablePolicy:
     """The time for which answers to requests with an idempotency key are kept."""
     largest_state: int = 32 * 2**20
     """The most bytes of a snapshot or of an event. It is written whole with each message that changes it."""
+    placement: DurablePlacement | None = None
+    """The placement on one of several nodes with the same store; None if this runtime alone has the store."""
 
     def __post_init__(self) -> None:
         check_number("DurablePolicy.idle", self.idle, above=0)

@@ -11,6 +11,7 @@ from coterie.durable import DurableStore, Identity, OutgoingMessage, StoredMessa
 from coterie.errors import StorageError, describe
 from coterie.errors.work import ThreadsHeld
 from coterie.runtime.entities.durable_services import DurableServices
+from coterie.runtime.entities.placement import DurablePlacement
 from coterie.runtime.entities.stored_inbox import StoredInbox
 
 _log = logging.getLogger(__name__)
@@ -35,8 +36,14 @@ class StoredDelivery:
     """
 
     def __init__(
-        self, services: DurableServices, store: DurableStore, recipient: Callable[[Identity], StoredRecipient | None]
+        self,
+        services: DurableServices,
+        store: DurableStore,
+        recipient: Callable[[Identity], StoredRecipient | None],
+        placement: DurablePlacement | None,
     ) -> None:
+        self._is_here: Callable[[Identity], bool] = placement.is_here if placement is not None else lambda _: True
+        self._nudge: Callable[[Identity], None] = placement.nudge if placement is not None else lambda _: None
         self._services = services
         self._store = store
         self._recipient = recipient
@@ -53,6 +60,8 @@ class StoredDelivery:
         for number, message in zip(numbers, messages, strict=True):
             if message.due > now:
                 self._plan(message.due)
+            elif not self._is_here(message.to):
+                self._nudge(message.to)
             elif (recipient := self._recipient(message.to)) is not None:
                 recipient.inbox.offer(
                     StoredMessage(
@@ -70,9 +79,9 @@ class StoredDelivery:
                 )
 
     def deliver_to(self, identities: list[Identity]) -> None:
-        """Deliver the stored messages for some agents."""
+        """Deliver the stored messages for some agents, those of other nodes left out."""
         for identity in identities:
-            recipient = self._recipient(identity)
+            recipient = self._recipient(identity) if self._is_here(identity) else None
             if recipient is not None:
                 recipient.inbox.mark()
                 self.refill(recipient)

@@ -14,12 +14,16 @@ import msgspec
 from coterie.concurrency import Completion, Rank, new_lock, start_thread
 from coterie.errors import CodecError, HandlerFailed, InvalidSetting, MailboxFull, RuntimeStopped, TransportError, describe
 from coterie.kernel import Address
+from coterie.kernel.address import DURABLE_NODE
 from coterie.messaging import BufferingTransport, Message, MessagePriority, Reason, Stream, Transport
 from coterie.messaging.envelope import DurableDelivery, Envelope
 from coterie.messaging.link import Link
+from coterie.messaging.transport import PeeringTransport, PlacingTransport
 from coterie.runtime.nodes.connection import RemoteServices
+from coterie.runtime.nodes.published import PublishEndpoint, Subscriptions, publish_here
 from coterie.runtime.nodes.remote import RemoteEndpoint
 from coterie.runtime.nodes.remote_reply import RemoteReply, RemoteStream
+from coterie.runtime.nodes.routed import RoutedEndpoint
 from coterie.runtime.nodes.wire import (
     Answer,
     AnswerFrame,
@@ -30,6 +34,7 @@ from coterie.runtime.nodes.wire import (
     Frame,
     ItemFrame,
     ProbeFrame,
+    PublishFrame,
     StopFrame,
     WatchFrame,
     WithdrawFrame,
@@ -55,7 +60,7 @@ class Recipient(Endpoint, Protocol):
         ...
 
 
-class NodeServices(RemoteServices, WaitServices, Protocol):
+class NodeServices(RemoteServices, WaitServices, Subscriptions, Protocol):
     """The parts of a runtime that its end of the links needs."""
 
     @property
@@ -87,6 +92,8 @@ class Node:
         self.services = services
         self.transport = transport
         self._room = transport.room if isinstance(transport, BufferingTransport) else None
+        self._home = transport.home if isinstance(transport, PlacingTransport) else None
+        self._reachable = transport.reachable if isinstance(transport, PeeringTransport) else None
         self._lock = new_lock(Rank.REGISTRY)
         self._asked: dict[int, tuple[str, int, Callable[[Answer], None]]] = {}
         self._watched: dict[Address, dict[Address, tuple[int, AgentRef]]] = {}
@@ -100,8 +107,25 @@ class Node:
             services.node, transport, services.timers, self._receive, patience, silence=silence, lost=self._begin_to_lose
         )
 
-    def endpoint(self, address: Address) -> RemoteEndpoint:
-        """Return the endpoint to an agent of another node."""
+    def endpoint(self, address: Address) -> Endpoint:
+        """Return the endpoint to an agent of another node, or to a durable agent that may be on any."""
+        if address.node == DURABLE_NODE and self._home is not None:
+            return RoutedEndpoint(self.services, address, self._home, self._present)
+        return self._remote(address)
+
+    def listeners(self, topic: str | None) -> list[PublishEndpoint]:
+        """Return for each other node the endpoint to all subscribers of a topic there, or for None to all of its agents."""
+        if self._reachable is None:
+            return []
+        return [PublishEndpoint(self, node, topic) for node in self._reachable()]
+
+    def _present(self, address: Address) -> Endpoint:
+        """Return the endpoint to a durable agent at its present address."""
+        if address.node == self.services.node:
+            return self.services.recipient(address) or self.services.dead_endpoint(address)
+        return self._remote(address)
+
+    def _remote(self, address: Address) -> RemoteEndpoint:
         with self._lock:
             endpoint = self._endpoints.get(address)
             if endpoint is None:
@@ -222,6 +246,8 @@ class Node:
                 self._stop(source, frame)
             case WatchFrame():
                 self._watch(frame)
+            case PublishFrame():
+                publish_here(self, self.services.listeners(frame.topic), self.services.reference, frame)
 
     def _take_answer(self, source: str, frame: Answer) -> None:
         more = isinstance(frame, ItemFrame | ProbeFrame)

@@ -120,6 +120,16 @@ class WatchFrame(msgspec.Struct, frozen=True, tag="watch"):
     on: bool
 
 
+class PublishFrame(msgspec.Struct, frozen=True, tag="publish"):
+    """A message for the agents of the receiving node that have subscribed to a topic, or for all of its agents."""
+
+    topic: str | None
+    message: Packed
+    sender: Address | None
+    priority: int
+    context: CarriedContext | None = None
+
+
 _LONGEST = 100_000
 """Characters of each text of a failure that are sent."""
 
@@ -127,7 +137,7 @@ Outcome = AnswerFrame | FailureFrame
 """The frames that end an ask."""
 Answer = Outcome | ItemFrame | EndFrame | ProbeFrame
 """The frames of the agent's node about an ask."""
-Frame = DeliverFrame | Answer | CreditFrame | WithdrawFrame | StopFrame | WatchFrame
+Frame = DeliverFrame | Answer | CreditFrame | WithdrawFrame | StopFrame | WatchFrame | PublishFrame
 
 
 def encode_error(correlation: int, error: BaseException) -> FailureFrame:

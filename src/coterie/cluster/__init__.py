@@ -1,0 +1,25 @@
+"""A cluster on Ray: the same program on several machines.
+
+`Cluster.connect` connects a program to a cluster of Ray. Each machine has one node: a runtime in a Ray actor, which hosts the agents of
+that machine. `Cluster.spawn` starts agents by a `Placement`, and `Cluster.find` finds them by name. Envelopes travel between the
+nodes in batches, over Ray's calls: bytes in, bytes out. Ray places, restarts and watches the nodes; it is neither mailbox nor
+memory. Needs the extra `cluster`.
+
+Ordinary agents end with their node, and their watchers get `AgentDown`. Delivery is at most once and in order.
+"""
+
+try:
+    import ray
+except ImportError as error:
+    from coterie.errors import ExtraMissing
+
+    raise ExtraMissing("the cluster", "cluster") from error
+
+from coterie.cluster.cluster import Cluster
+from coterie.cluster.placement import Placement
+from coterie.cluster.transport import RayTransport
+from coterie.cluster.wire import ClusterMember, ClusterSettings
+
+__all__ = ["Cluster", "ClusterMember", "ClusterSettings", "Placement", "RayTransport"]
+
+del ray

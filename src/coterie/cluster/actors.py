@@ -1,0 +1,196 @@
+"""The two Ray actors: the directory, of which there is one, and the node, of which each machine has one. Bytes in, bytes out.
+
+The host of a node is named, and loaded in the process of its actor: a directory has no runtime.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import ray
+
+from coterie.cluster import rays
+from coterie.cluster.directory import Directory
+from coterie.cluster.loading import load
+from coterie.cluster.wire import CallResult, ClusterMember, ClusterSettings, MemberReport, decode, encode
+from coterie.concurrency import start_thread
+from coterie.errors import describe
+from coterie.kernel import SystemClock
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_log = logging.getLogger(__name__)
+
+PROGRAMS = 32
+"""The programs that may fetch frames from one node at once."""
+_AGAIN = 5.0
+"""Seconds before a node that did not start is started again."""
+
+
+# Ray's own types do not know all of these.
+_remote: Any = ray.remote
+_method: Any = ray.method
+
+
+def _in_group(name: str) -> Callable[[F], F]:
+    """Let calls of a method run in a concurrency group."""
+
+    def mark(function: F) -> F:
+        return cast("F", _method(concurrency_group=name)(function))
+
+    return mark
+
+
+class _NodeActor:
+    """Hosts the runtime of one machine. If its process ends, Ray starts it again on the same machine, with a new runtime."""
+
+    def __init__(self, name: str, actor: str, settings: bytes) -> None:
+        self._host = load("coterie.cluster.host:NodeHost")(name, actor, decode(settings, ClusterSettings))
+
+    @_in_group("deliver")
+    def deliver(self, source: str, target: str, batch: bytes) -> Any:
+        """Take a batch of frames."""
+        return self._host.transport.deliver(source, target, batch)
+
+    @_in_group("fetch")
+    def fetch(self, target: str, timeout: float) -> Any:
+        """Return the next batch of frames for a program."""
+        return self._host.transport.fetch(target, timeout)
+
+    @_in_group("control")
+    def call(self, method: str, payload: bytes) -> Any:
+        """Do what the cluster asks."""
+        return self._host.call(method, payload)
+
+
+_GROUPS = {"deliver": 1, "fetch": PROGRAMS, "control": 8}
+NodeActor: Any = _remote(num_cpus=0, max_restarts=-1, max_task_retries=0, concurrency_groups=_GROUPS)(_NodeActor)
+
+
+class _DirectoryActor:
+    """Keeps the directory, and starts a node on each machine that has none."""
+
+    def __init__(self, settings: bytes) -> None:
+        self._settings = decode(settings, ClusterSettings)
+        clock = SystemClock()
+        try:
+            living = [each["name"] for each in ray.util.list_named_actors(all_namespaces=True)]
+        except Exception as error:  # noqa: BLE001 - then it waits for none
+            _log.warning("cannot list the nodes that exist: %s", describe(error))
+            living = []
+        expected = [name for name in living if name.startswith("coterie-node-")]
+        self._directory = Directory(self._settings, clock.monotonic, expected)
+        self._started: dict[str, Any] = {}
+        self._failed_at: dict[str, float] = {}
+        self._stopped: set[str] = set()
+        self._problems: dict[str, str] = {}
+        self._clock = clock
+        start_thread(self._run, "cluster-directory")
+
+    def report(self, report: bytes) -> bytes:
+        """Take a sign of life; return the view."""
+        return encode(self._directory.report(decode(report, MemberReport)))
+
+    def view(self) -> bytes:
+        """Return the view."""
+        return encode(self._directory.view())
+
+    def call(self, method: str, payload: bytes) -> bytes:
+        """Change or read the tables."""
+        try:
+            return encode(CallResult(getattr(self, f"_{method}")(decode(payload, object))))
+        except Exception as error:  # noqa: BLE001 - the caller gets it
+            return encode(CallResult(error=describe(error), kind=type(error).__name__))
+
+    # The methods of `call`.
+
+    def _settings_of(self, _: Any) -> bytes:
+        return encode(self._settings)
+
+    def _take_name(self, value: Any) -> Any:
+        name, member = value
+        given, holder = self._directory.take_name(name, decode(encode(member), ClusterMember))
+        return [given, holder and [holder.node, holder.runtime, holder.address]]
+
+    def _set_address(self, value: Any) -> None:
+        self._directory.set_address(*value)
+
+    def _holder(self, name: Any) -> Any:
+        holder = self._directory.holder(name)
+        return holder and [holder.node, holder.runtime, holder.address]
+
+    def _add_classes(self, classes: Any) -> None:
+        self._directory.add_classes(classes)
+
+    def _stop_machine(self, machine: Any) -> None:
+        """Start no more node on a machine."""
+        self._stopped.add(machine)
+        self._started.pop(machine, None)
+
+    def _problems_of(self, _: Any) -> Any:
+        return self._problems
+
+    # The machines.
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(self._settings.beat / 2):
+            try:
+                machines = rays.machines()
+                self._directory.expire(machines)
+                self._start_nodes(machines)
+            except Exception as error:  # noqa: BLE001 - it is tried again
+                _log.warning("cannot look after the machines: %s", describe(error))
+
+    def _start_nodes(self, machines: dict[str, dict[str, Any]]) -> None:
+        for number, machine in machines.items():
+            if number in self._stopped or not machine["Resources"].get("CPU"):
+                continue
+            handle = self._started.get(number)
+            if handle is None:
+                if self._clock.monotonic() - self._failed_at.get(number, -_AGAIN) >= _AGAIN:
+                    self._started[number] = self._start_node(number, rays.name_of(machine))
+                continue
+            self._look_at(number, handle)
+        for number in self._started.keys() - machines.keys():
+            del self._started[number]
+
+    def _start_node(self, number: str, name: str) -> tuple[Any, Any]:
+        actor = f"coterie-node-{number}"
+        options = NodeActor.options(
+            name=actor,
+            namespace=rays.NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            scheduling_strategy=rays.on_machine(number),
+            runtime_env=json.loads(self._settings.runtime_env) or None,
+        )
+        handle = options.remote(name, actor, encode(self._settings))
+        return handle, handle.call.remote("ready", encode(None))
+
+    def _look_at(self, number: str, started: tuple[Any, Any]) -> None:
+        """Record the problem of a node that did not start."""
+        handle, ready = started
+        if ready is None:
+            return
+        done, _ = ray.wait([ready], timeout=0)
+        if not done:
+            return
+        try:
+            ray.get(ready)
+        except ray.exceptions.ActorUnavailableError:
+            self._started[number] = handle, handle.call.remote("ready", encode(None))
+        except Exception as error:  # noqa: BLE001 - it is shown by the status, and tried again
+            self._problems[number] = describe(error)[-2_000:]
+            self._failed_at[number] = self._clock.monotonic()
+            del self._started[number]
+        else:
+            self._problems.pop(number, None)
+            self._started[number] = handle, None
+
+
+DirectoryActor: Any = _remote(num_cpus=0, max_restarts=-1, max_task_retries=0, max_concurrency=16)(_DirectoryActor)

@@ -1,0 +1,90 @@
+"""Classes and arguments of agents that are spawned on another node: names and bytes, never pickled."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from typing import Any
+
+import msgspec
+
+from coterie.cluster.loading import load
+from coterie.cluster.wire import encode
+from coterie.errors import DefinitionError, describe
+from coterie.kernel import Codec
+from coterie.kernel.codec import Packed
+from coterie.messaging import Message
+from coterie.runtime import Agent
+
+
+class _Arguments(msgspec.Struct, frozen=True):
+    positional: list[Packed]
+    named: dict[str, Packed]
+
+
+def class_name(kind: Any) -> str:
+    """Return the name, `module:Class`, by which other nodes find a class. Raises `DefinitionError` for one that they cannot."""
+    if not (isinstance(kind, type) and issubclass(kind, Agent)):
+        raise DefinitionError(repr(kind), "it is not an agent class", "name a subclass of Agent")
+    name = f"{kind.__module__}:{kind.__qualname__}"
+    if kind.__module__ == "__main__":
+        raise DefinitionError(name, "other nodes cannot import the program itself", "define it in a module of its own")
+    if "<" in kind.__qualname__:
+        raise DefinitionError(name, "it is defined inside a function", "define it at the top of its module")
+    return name
+
+
+def find_class(name: str, node: str) -> type[Agent]:
+    """Return the class of a name; import its module. Raises `DefinitionError`, which names the class and the node."""
+    try:
+        found = load(name)
+    except Exception as error:
+        problem = f"node {node} cannot load it: {describe(error)}"
+        raise DefinitionError(name, problem, "install the module there, or give Cluster.connect a runtime_env") from error
+    if not (isinstance(found, type) and issubclass(found, Agent)):
+        raise DefinitionError(name, f"on node {node} it is not an agent class", "install the same version of the module there")
+    return found
+
+
+def pack(codec: Codec, kind: type[Agent], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    """Return the arguments of a constructor as bytes. Raises `EncodeFailed`."""
+    hints = _Hints(kind)
+    positional = [_packed(codec, value, hints.at(place)) for place, value in enumerate(args)]
+    return encode(_Arguments(positional, {name: _packed(codec, value, hints.of(name)) for name, value in kwargs.items()}))
+
+
+def unpack(codec: Codec, kind: type[Agent], data: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments of a constructor. Raises `DecodeFailed`."""
+    hints = _Hints(kind)
+    arguments = msgspec.msgpack.decode(data, type=_Arguments)
+    positional = tuple(_unpacked(codec, packed, hints.at(place)) for place, packed in enumerate(arguments.positional))
+    return positional, {name: _unpacked(codec, packed, hints.of(name)) for name, packed in arguments.named.items()}
+
+
+class _Hints:
+    """The types of the parameters of a constructor, as far as it declares them."""
+
+    def __init__(self, kind: type[Agent]) -> None:
+        try:
+            self._hints = typing.get_type_hints(kind.__init__)
+        except Exception:  # noqa: BLE001 - a type that cannot be resolved: the values must be plain data
+            self._hints = {}
+        parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
+        self._rest = next((each.name for each in parameters if each.kind is each.VAR_POSITIONAL), "")
+        self._more = next((each.name for each in parameters if each.kind is each.VAR_KEYWORD), "")
+        self._names = [each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+        self._known = {each.name for each in parameters}
+
+    def at(self, place: int) -> Any:
+        return self._hints.get(self._names[place] if place < len(self._names) else self._rest, Any)
+
+    def of(self, name: str) -> Any:
+        return self._hints.get(name if name in self._known else self._more, Any)
+
+
+def _packed(codec: Codec, value: Any, hint: Any) -> Packed:
+    return codec.pack(value) if isinstance(value, Message) else Packed("", codec.encode_as(value, hint))
+
+
+def _unpacked(codec: Codec, packed: Packed, hint: Any) -> Any:
+    return codec.unpack(packed, Message) if packed.kind else codec.decode(packed.body, hint)

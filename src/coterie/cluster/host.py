@@ -1,0 +1,269 @@
+"""The host of one node: its runtime, and what the cluster asks of it. No call of Ray, but through the membership."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import threading
+from typing import Any
+from urllib.parse import quote
+
+from coterie.cluster import arguments, rays
+from coterie.cluster.cluster import Cluster
+from coterie.cluster.frame_queue import LinkLimits
+from coterie.cluster.keys import KeyPlacement
+from coterie.cluster.loading import load
+from coterie.cluster.membership import Membership
+from coterie.cluster.transport import RayTransport
+from coterie.cluster.wire import (
+    CallResult,
+    ClusterMember,
+    ClusterSettings,
+    ClusterView,
+    MemberReport,
+    SpawnOrder,
+    decode,
+    encode,
+)
+from coterie.concurrency import start_thread
+from coterie.errors import CoterieError, describe
+from coterie.errors.cluster import ClusterError, NameTakenInCluster
+from coterie.kernel import Address, Countdown, SystemClock
+from coterie.meetings import Meetings
+from coterie.runtime import DurablePolicy, Runtime
+from coterie.storage import Database, open_database
+
+_log = logging.getLogger(__name__)
+
+_clock = SystemClock()
+_SETTLING = 10.0
+"""Seconds that a spawn with a name waits for a new directory to learn the names of all nodes."""
+
+
+class NodeHost:
+    """The runtime of one node. `call` may be called by several threads; the tables of names change by single operations."""
+
+    def __init__(self, name: str, actor: str, settings: ClusterSettings) -> None:
+        _write_log()
+        self._name = name
+        self._actor = actor
+        self._settings = settings
+        self._machine = rays.own_machine()
+        entry = rays.machines().get(self._machine, {})
+        self._labels = {key: str(value) for key, value in (entry.get("Labels") or {}).items()}
+        self._resources = {key: float(value) for key, value in entry.get("Resources", {}).items() if ":" not in key}
+        self._address = str(entry.get("NodeManagerAddress", ""))
+        self._names: dict[str, Address] = {}
+        self._learned: set[str] = set()
+        self._databases: list[Database] = []
+        self._ready = self._draining = False
+        membership = self._membership = Membership("this node", settings, self._report)
+        self.transport = RayTransport(membership, LinkLimits(max_message=settings.max_message))
+        self._keys, policy, database = self._open_store()
+        self._homes = membership.homes
+        self.runtime = Runtime(
+            name,
+            transport=self.transport,
+            node_timeout=settings.lost_after,
+            stop_timeout=settings.stop_timeout,
+            store=database,
+            durable=policy,
+        )
+        self._cluster = Cluster(self.runtime, membership, self.transport)
+        self.runtime.provide(self._cluster)
+        self.runtime.provide(Meetings())
+        membership.start([self._cluster.follow, self._follow], self._given_up)
+        if self._keys is not None:
+            self._keys.start(self.runtime)
+        self._set_up()
+        self._ready = True
+        membership.refresh(report=True)
+        _log.info("node %s (%s) is ready", name, self.runtime.node)
+
+    def call(self, method: str, payload: bytes) -> bytes:
+        """Do what the cluster asks; the result, or the error, is an `CallResult`."""
+        try:
+            return encode(CallResult(getattr(self, f"_do_{method}")(payload)))
+        except Exception as error:  # noqa: BLE001 - the caller gets it
+            if not isinstance(error, CoterieError):
+                _log.exception("%s failed", method)
+            return encode(
+                CallResult(error=str(error) if isinstance(error, CoterieError) else describe(error), kind=type(error).__name__)
+            )
+
+    # What the cluster asks.
+
+    def _do_ready(self, _: bytes) -> str:
+        return self.runtime.node
+
+    def _do_spawn(self, payload: bytes) -> list[str]:
+        """Start agents, and return their addresses."""
+        order = decode(payload, SpawnOrder)
+        kind = arguments.find_class(order.agent, self._name)
+        codec = self._cluster.codec
+        if order.name:
+            self._take_name(order.name)
+        try:
+            started = []
+            for data in order.arguments:
+                args, kwargs = arguments.unpack(codec, kind, data)
+                started.append(self.runtime.spawn(kind, *args, name=order.name or None, **kwargs))
+        except BaseException:
+            if order.name:
+                self._membership.ask_directory("set_address", [order.name, self.runtime.node, ""])
+            raise
+        if order.name:
+            address = started[0].address
+            self._names[order.name] = address
+            self._membership.ask_directory("set_address", [order.name, self.runtime.node, str(address)])
+        return [str(each.address) for each in started]
+
+    def _do_find(self, payload: bytes) -> str | None:
+        """Return the address of the living agent of a name."""
+        found = self.runtime.find(decode(payload, str))
+        return None if found is None else str(found.address)
+
+    def _do_status(self, _: bytes) -> dict[str, Any]:
+        metrics = self.runtime.metrics()
+        return {
+            "agents": len(metrics.agents),
+            "handled": metrics.totals.handled,
+            "link": metrics.link,
+            "peers": self.transport.status(),
+        }
+
+    def _do_stop(self, payload: bytes) -> None:
+        """Stop the runtime, drained, and end the process soon."""
+        timeout = decode(payload, float)
+        self._ready, self._draining = False, True
+        self._membership.refresh(report=True)
+        if self._keys is not None:
+            self._empty(Countdown(timeout))
+        self.runtime.stop(timeout=timeout)
+        if self._keys is not None:
+            self._keys.close()
+            for database in self._databases:
+                database.close()
+        self._membership.leave()
+        start_thread(_end_soon, "cluster-end")
+
+    def _do_learn(self, payload: bytes) -> None:
+        """Make classes of durable agents known."""
+        for name in decode(payload, list[str]):
+            self.runtime.durable.register(arguments.find_class(name, self._name))
+            self._learned.add(name)
+
+    def _take_name(self, name: str) -> None:
+        """Have the directory give a name to an agent of this node. Raises `NameTakenInCluster`."""
+        until = _clock.monotonic() + _SETTLING
+        pause = threading.Event()
+        while True:
+            given, holder = self._membership.ask_directory("take_name", [name, self._member()])
+            if given:
+                return
+            if holder is not None:
+                node, runtime, address = holder
+                if not address or self._cluster.holds(runtime, name, address):
+                    raise NameTakenInCluster(name, node)
+                # It has ended, and the next report would say so.
+                self._membership.ask_directory("set_address", [name, runtime, ""])
+            elif _clock.monotonic() > until:
+                raise ClusterError(
+                    f"the names of some nodes are unknown after {_SETTLING:g} s; look at `coterie cluster status`"
+                )
+            else:
+                pause.wait(0.05)
+
+    # Durable agents.
+
+    def _open_store(self) -> tuple[KeyPlacement | None, DurablePolicy | None, Database | None]:
+        settings = self._settings
+        if not settings.store:
+            return None, None, None
+        # A node that freezes in the middle of a transaction must not keep its rows locked.
+        milliseconds = round(1000 * settings.lease)
+        option = quote(f"-c idle_in_transaction_session_timeout={milliseconds}", safe="")
+        address = f"{settings.store}{'&' if '?' in settings.store else '?'}options={option}"
+        data = open_database(address)
+        # A change that waits for the disk must not hold up the lease.
+        leases = open_database(address, readers=1, patience=settings.lease)
+        self._databases = [data, leases]
+        keys = KeyPlacement(self._name, data, leases, settings.lease, self._membership.home)
+        return keys, DurablePolicy(idle=settings.idle, placement=keys), data
+
+    def _follow(self, view: ClusterView) -> None:
+        """Learn the classes of durable agents, and look whether the nodes have changed."""
+        if self._keys is None:
+            return
+        for name in view.classes:
+            if name not in self._learned:
+                try:
+                    self._do_learn(encode([name]))
+                except CoterieError as error:
+                    self._learned.add(name)
+                    _log.error("%s", error)
+        if self._membership.homes is not self._homes:
+            self._homes = self._membership.homes
+            self._keys.nodes_changed()
+
+    def _empty(self, countdown: Countdown) -> None:
+        """Wait until all durable agents have moved to other nodes."""
+        pause = threading.Event()
+        while self.runtime.durable.active and len(self._membership.homes.nodes) > 1 and not countdown.over:
+            pause.wait(0.05)
+            self._membership.refresh()
+
+    # Reports.
+
+    def _member(self) -> ClusterMember:
+        return ClusterMember(
+            name=self._name,
+            runtime=self.runtime.node,
+            actor=self._actor,
+            machine=self._machine,
+            address=self._address,
+            labels=self._labels,
+            resources=self._resources,
+            load=len(self.runtime.agents()),
+            draining=self._draining,
+            ready=self._ready,
+            lease=self._keys.seconds_left if self._keys is not None else 0.0,
+            pid=os.getpid(),
+            python=platform.python_version(),
+        )
+
+    def _report(self) -> MemberReport:
+        ended = [name for name, address in list(self._names.items()) if not self._lives(name, address)]
+        for name in ended:
+            self._names.pop(name, None)
+        return MemberReport(self._member(), ended, {name: str(address) for name, address in list(self._names.items())})
+
+    def _lives(self, name: str, address: Address) -> bool:
+        found = self.runtime.find(name)
+        return found is not None and found.address == address
+
+    def _given_up(self, why: str) -> None:
+        """End this process at once: others have taken over from it. Ray starts it again, with a new runtime."""
+        _log.error("node %s ends: %s", self._name, why)
+        os._exit(1)
+
+    def _set_up(self) -> None:
+        if self._settings.setup:
+            load(self._settings.setup)(self.runtime)
+
+
+def _end_soon() -> None:
+    # The call that asked for the end is still to be answered.
+    threading.Event().wait(0.2)
+    os._exit(0)
+
+
+def _write_log() -> None:
+    """Write the log to standard error, which Ray keeps in the files of this actor."""
+    logger = logging.getLogger("coterie")
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)

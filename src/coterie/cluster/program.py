@@ -1,0 +1,184 @@
+"""The connection of a program to a cluster: its runtime, which fetches its frames from the nodes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import ray
+
+from coterie.cluster import rays
+from coterie.cluster.actors import DirectoryActor
+from coterie.cluster.frame_queue import LinkLimits
+from coterie.cluster.membership import Membership
+from coterie.cluster.transport import ENDED, RayTransport
+from coterie.cluster.wire import CallResult, ClusterMember, ClusterSettings, ClusterView, MemberReport, decode, encode
+from coterie.concurrency import Rank, Thread, new_lock, start_thread
+from coterie.errors import InvalidSetting, describe
+from coterie.errors.cluster import ClusterError, ClusterUnavailable
+from coterie.kernel import Countdown, check_number
+from coterie.runtime import Runtime
+
+_log = logging.getLogger(__name__)
+
+_FETCH = 5.0
+"""Seconds that a node waits for a frame before it returns none."""
+_LOOK = 0.5
+
+
+def open_program(
+    address: str, name: str, timeout: float, runtime_env: dict[str, Any] | None, given: dict[str, Any], options: dict[str, Any]
+) -> Program:
+    """Connect to Ray, and to the directory, which is started if there is none; see `Cluster.connect`."""
+    check_number("connect.timeout", timeout, above=0)
+    wanted = _settings(given, runtime_env)
+    owns = rays.connect(address, runtime_env)
+    try:
+        return Program(address, name, _agreed(address, wanted, given, timeout), owns=owns, options=options)
+    except BaseException:
+        if owns:
+            rays.disconnect()
+        raise
+
+
+def _agreed(address: str, wanted: ClusterSettings, given: dict[str, Any], timeout: float) -> ClusterSettings:
+    """Return the settings of the cluster. Raises `ClusterError` if they are not as given."""
+    directory = DirectoryActor.options(
+        name=rays.DIRECTORY, namespace=rays.NAMESPACE, lifetime="detached", get_if_exists=True
+    ).remote(encode(wanted))
+    try:
+        outcome = decode(rays.call(directory, "call", "settings_of", encode(None), timeout=timeout), CallResult)
+    except Exception as error:
+        raise ClusterUnavailable(address, f"its directory does not start: {describe(error)}") from error
+    settings = decode(outcome.value, ClusterSettings)
+    differing = sorted(key for key in given if getattr(settings, key) != getattr(wanted, key))
+    if differing:
+        shown = ", ".join(differing)
+        raise ClusterError(f"the cluster at {address} runs with other settings: {shown}; stop it, or connect without them")
+    return settings
+
+
+def _settings(given: dict[str, Any], runtime_env: dict[str, Any] | None) -> ClusterSettings:
+    try:
+        settings = msgspec.convert({**given, "runtime_env": json.dumps(runtime_env or {}, sort_keys=True)}, ClusterSettings)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise InvalidSetting("connect.settings", given, f"settings of a cluster: {error}") from error
+    unknown = given.keys() - set(ClusterSettings.__struct_fields__)
+    if unknown:
+        raise InvalidSetting("connect.settings", sorted(unknown), f"some of {', '.join(ClusterSettings.__struct_fields__)}")
+    for key in ("beat", "lost_after", "lease", "idle"):
+        check_number(f"connect.settings.{key}", getattr(settings, key), above=0)
+    if settings.store and not settings.store.startswith(("postgres://", "postgresql://")):
+        need = "an address of PostgreSQL, postgresql://USER:PASSWORD@HOST:PORT/NAME: a file serves the processes of one machine"
+        raise InvalidSetting("connect.settings.store", settings.store, need)
+    return settings
+
+
+class Program:
+    """The runtime of a program. One thread for each node fetches its frames, since Ray cannot call a program.
+
+    `_lock` guards the table of these threads.
+    """
+
+    def __init__(self, address: str, name: str, settings: ClusterSettings, *, owns: bool, options: dict[str, Any]) -> None:
+        self._owns = owns
+        self._closed = threading.Event()
+        self._lock = new_lock(Rank.RECORDS)
+        self._fetching: set[str] = set()
+        self._threads: list[Thread] = []
+        self._machine = rays.own_machine()
+        self.membership = Membership(address, settings, self._report)
+        self.transport = RayTransport(self.membership, LinkLimits(max_message=settings.max_message))
+        self.runtime = Runtime(name, transport=self.transport, **{"node_timeout": settings.lost_after, **options})
+
+    def start(self, follow: Callable[[ClusterView], None]) -> None:
+        """Become a member of the cluster. Raises `ClusterUnavailable`."""
+        self.membership.start([follow, self._fetch_from], self._given_up)
+
+    def wait_for(self, nodes: int, timeout: float) -> None:
+        """Wait until so many nodes are ready. Raises `ClusterUnavailable`."""
+        membership, countdown = self.membership, Countdown(timeout)
+        while sum(each.ready for each in membership.nodes()) < nodes:
+            if countdown.over:
+                problems = membership.ask_directory("problems_of")
+                why = (
+                    "; ".join(f"{machine[:6]}: {text}" for machine, text in problems.items()) or "no machine with a CPU is free"
+                )
+                count = sum(each.ready for each in membership.nodes())
+                raise ClusterUnavailable(membership.address, f"{count} of {nodes} nodes are ready after {timeout:g} s: {why}")
+            self._closed.wait(0.05)
+            membership.refresh()
+
+    def close(self, *, drain: bool) -> None:
+        """Stop the runtime, and disconnect."""
+        self.runtime.stop(drain=drain)
+        self.membership.leave()
+        self._closed.set()
+        for thread in self._threads:
+            thread.join(2 * _LOOK)
+        if self._owns:
+            self._owns = False
+            rays.disconnect()
+
+    def _report(self) -> MemberReport:
+        return MemberReport(
+            ClusterMember(
+                name=self.runtime.node,
+                runtime=self.runtime.node,
+                machine=self._machine,
+                load=len(self.runtime.agents()),
+                pid=os.getpid(),
+                python=platform.python_version(),
+            )
+        )
+
+    def _given_up(self, why: str) -> None:
+        if not self._closed.is_set():
+            _log.error("this program is no longer part of the cluster: %s; connect again", why)
+            self._closed.set()
+            self._fetching.clear()
+
+    def _fetch_from(self, view: ClusterView) -> None:
+        with self._lock:
+            new = [each for each in view.members if each.is_node and each.runtime not in self._fetching]
+            self._fetching.update(each.runtime for each in new)
+        for member in new:
+            thread = start_thread(lambda member=member: self._fetch(member), f"{self.runtime.node}-from-{member.name}")  # type: ignore[misc]
+            self._threads = [each for each in self._threads if each.is_alive()] + [thread]
+
+    def _fetch(self, member: ClusterMember) -> None:
+        """Fetch the frames of one node until it, or this program, has ended."""
+        own, beat = self.runtime.node, self.membership.settings.beat
+        try:
+            while not self._over(member):
+                data = self._next_batch(member, own)
+                if data is None or data == ENDED:
+                    self._closed.wait(beat)
+                else:
+                    self.transport.deliver(member.runtime, own, data)
+        finally:
+            with self._lock:
+                self._fetching.discard(member.runtime)
+
+    def _next_batch(self, member: ClusterMember, own: str) -> bytes | None:
+        try:
+            pending = self.membership.handle(member).fetch.remote(own, _FETCH)
+            while not self._over(member):
+                try:
+                    return rays.result(pending, _LOOK)
+                except ray.exceptions.GetTimeoutError:
+                    continue
+        except ray.exceptions.ActorDiedError:
+            self.transport.end(member.runtime, f"the process of node {member.name} has ended")
+        except Exception as error:  # noqa: BLE001 - Ray may raise anything; the directory tells whether the node is lost
+            _log.info("node %s gives no messages for now: %s", member.name, describe(error).splitlines()[0])
+        return None
+
+    def _over(self, member: ClusterMember) -> bool:
+        return self._closed.is_set() or self.transport.has_ended(member.runtime)

@@ -1,0 +1,123 @@
+"""The few calls of Ray that the cluster needs, and the translation of their errors."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from coterie.cluster.transport import Deliver
+from coterie.errors import TransportError, describe
+from coterie.errors.cluster import ClusterUnavailable
+
+NAMESPACE = "coterie"
+DIRECTORY = "coterie-directory"
+NODE_LABEL = "coterie.io/node"
+"""The label of a Ray node that names the node of the cluster."""
+_list_nodes: Any = ray.nodes
+_PROBE = 5.0
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+
+
+def connect(address: str, runtime_env: dict[str, Any] | None) -> bool:
+    """Connect this process to Ray, unless it is; return whether this call has. Raises `ClusterUnavailable`."""
+    if ray.is_initialized():
+        return False
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    if address != "auto":
+        probe(address)
+    try:
+        ray.init(
+            address=address,
+            namespace=NAMESPACE,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env=runtime_env or None,
+        )
+    except Exception as error:
+        text = describe(error)
+        raise ClusterUnavailable(address, f"Ray does not let this program in: {text}; {_remedy(text)}") from error
+    return True
+
+
+def probe(address: str) -> None:
+    """Raise `ClusterUnavailable` if no process listens at an address of Ray: Ray itself would try for a minute."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ClusterUnavailable(address, "it is no address; write a host and a port, such as 10.0.0.1:6379")
+    try:
+        socket.create_connection((host, int(port)), _PROBE).close()
+    except OSError as error:
+        problem = f"cannot be reached: {error}; start it by `coterie cluster start --head`, or mend the address"
+        raise ClusterUnavailable(address, problem) from error
+
+
+def _remedy(text: str) -> str:
+    if "ersion" in text:
+        return "install the same versions of Python and of Ray on all machines"
+    if "oken" in text or "uthenticat" in text:
+        return "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file of the cluster's token"
+    return "look at the log of Ray, in /tmp/ray/session_latest/logs"
+
+
+def disconnect() -> None:
+    """Disconnect this process from Ray."""
+    ray.shutdown()
+
+
+def actor(name: str) -> Any:
+    """Return the handle of an actor of the cluster. Raises `TransportError` if there is none."""
+    try:
+        return ray.get_actor(name, namespace=NAMESPACE)
+    except Exception as error:
+        raise TransportError(f"Ray has no actor {name}: {describe(error).splitlines()[0]}") from error
+
+
+def call(handle: Any, method: str, *arguments: Any, timeout: float) -> bytes:
+    """Call a method of an actor and return its result. Raises the errors of Ray."""
+    result: bytes = ray.get(getattr(handle, method).remote(*arguments), timeout=timeout)
+    return result
+
+
+def pusher(handle: Any) -> Deliver:
+    """Return the function that delivers batches to a node by calls of its actor."""
+
+    def push(source: str, target: str, batch: bytes, done: Callable[[bytes | BaseException], None]) -> None:
+        future = handle.deliver.remote(source, target, batch).future()
+        future.add_done_callback(lambda each: done(each.exception() or each.result()))
+
+    return push
+
+
+def own_machine() -> str:
+    """Return Ray's number of this machine."""
+    number: str = ray.get_runtime_context().get_node_id()
+    return number
+
+
+def machines() -> dict[str, dict[str, Any]]:
+    """Return Ray's entries of the living machines, by number."""
+    return {each["NodeID"]: each for each in _list_nodes() if each["Alive"]}
+
+
+def name_of(machine: dict[str, Any]) -> str:
+    """Return the name of the node on a machine: by its label, or else by its host."""
+    label = (machine.get("Labels") or {}).get(NODE_LABEL)
+    return label or f"{machine['NodeManagerHostname']}-{machine['NodeID'][:6]}"
+
+
+def on_machine(machine: str) -> Any:
+    """Return the strategy that starts an actor on a machine and nowhere else."""
+    return NodeAffinitySchedulingStrategy(machine, soft=False)
+
+
+def result(pending: Any, timeout: float) -> bytes:
+    """Wait for the result of a call. Raises the errors of Ray."""
+    data: bytes = ray.get(pending, timeout=timeout)
+    return data

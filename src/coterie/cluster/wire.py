@@ -1,0 +1,122 @@
+"""The values that cross Ray's calls: each is MessagePack in, MessagePack out. Nothing of them is unpickled."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+import msgspec
+
+PROTOCOL = 1
+"""The version of all that crosses Ray's calls, frames of the runtime included. Nodes of different versions refuse each other."""
+VERSION = version("coterie")
+
+T = TypeVar("T")
+
+
+class ClusterMember(msgspec.Struct, frozen=True):
+    """A process of the cluster that has a runtime: a node, or a program that has connected."""
+
+    name: str
+    """The name of the node; of a program, the name of its runtime."""
+    runtime: str
+    """The name of its runtime, which is new with every start."""
+    actor: str = ""
+    """The name of its Ray actor; empty for a program."""
+    machine: str = ""
+    """Ray's number of the machine."""
+    address: str = ""
+    labels: dict[str, str] = {}
+    resources: dict[str, float] = {}
+    load: int = 0
+    """The number of its living agents."""
+    draining: bool = False
+    """Whether its agents and keys move away, because it is about to stop."""
+    ready: bool = True
+    """Whether it takes agents and keys."""
+    lease: float = 0.0
+    """The seconds for which it may use its durable agents without a renewal; 0 without a store."""
+    pid: int = 0
+    python: str = ""
+    version: str = VERSION
+    protocol: int = PROTOCOL
+
+    @property
+    def is_node(self) -> bool:
+        """True for a node; False for a program."""
+        return bool(self.actor)
+
+
+class ClusterSettings(msgspec.Struct, frozen=True):
+    """The settings of a cluster. The program that connects first gives them; they hold until the cluster stops."""
+
+    beat: float = 0.5
+    """Seconds between two signs of life of each member."""
+    lost_after: float = 5.0
+    """Seconds of silence after which a member is lost."""
+    lease: float = 5.0
+    """Seconds for which a node may use its durable agents without a renewal."""
+    store: str = ""
+    setup: str = ""
+    """A function, `module:function`, that each node calls with its runtime before it takes agents."""
+    max_message: int = 16_000_000
+    stop_timeout: float = 10.0
+    runtime_env: str = "{}"
+    """Ray's runtime environment of the nodes, as JSON."""
+    idle: float = 60.0
+    """Seconds without messages after which a durable agent is passivated."""
+
+
+class MemberReport(msgspec.Struct, frozen=True):
+    """A sign of life of a member."""
+
+    member: ClusterMember
+    ended: list[str] = []
+    """The names of agents of the cluster that have ended there."""
+    names: dict[str, str] | None = None
+    """All names that its agents hold, with their addresses, if the directory has asked for them."""
+    leaving: bool = False
+
+
+class ClusterView(msgspec.Struct, frozen=True):
+    """The state of the cluster, as the directory sees it."""
+
+    members: list[ClusterMember]
+    classes: list[str] = []
+    """The classes of durable agents, as `module:Class`."""
+    verdict: str = ""
+    """Why the member that has reported is not part of the cluster: it must not go on. Empty if it is."""
+    lost: bool = False
+    """Whether it had been a member, and was given up."""
+    wants_names: bool = False
+    directory: str = ""
+    """The directory that has given the view; a restarted one is another."""
+    number: int = 0
+    """Views of one directory that are younger have a greater number."""
+
+
+class SpawnOrder(msgspec.Struct, frozen=True):
+    """Asks a node to start agents of one class."""
+
+    agent: str
+    """The class, as `module:Class`."""
+    arguments: list[bytes]
+    """For each agent its arguments, encoded."""
+    name: str = ""
+
+
+class CallResult(msgspec.Struct, frozen=True):
+    """The result of a call, or the error that it raised, as text."""
+
+    value: Any = None
+    error: str = ""
+    kind: str = ""
+    """The class of the error."""
+
+
+encode = msgspec.msgpack.Encoder().encode
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """Return the value of a type in MessagePack. Raises `msgspec.DecodeError`."""
+    return msgspec.msgpack.decode(data, type=kind)
