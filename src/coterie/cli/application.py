@@ -38,6 +38,7 @@ _COMMANDS = {
     "dead-letters": "dead_letters:dead_letters",
     "node": "node:node",
     "keys": "node:keys",
+    "cluster": "cluster:cluster",
 }
 """Each command, and where its function (or, of a group of commands, its `typer.Typer`) is in `coterie.cli`."""
 

@@ -18,7 +18,7 @@ from coterie.errors import DefinitionError, describe
 from coterie.errors.cluster import ClusterError, ClusterUnavailable, NameTakenInCluster, RefusedByNode
 from coterie.kernel import Codec
 from coterie.kernel.codec import Extension
-from coterie.runtime import Agent, AgentRef, Runtime
+from coterie.runtime import Agent, AgentRef, DurablePolicy, Runtime
 from coterie.runtime.entities.entity_kind import EntityKind, check_key
 from coterie.runtime.entities.names import stored_address
 
@@ -173,7 +173,7 @@ class Cluster:
             raise ClusterError(
                 "the cluster has no store for durable agents: connect first with settings={'store': 'postgresql://...'}"
             )
-        kind, name = EntityKind(agent, self.codec), arguments.class_name(agent)
+        kind, name = EntityKind(agent, self.codec, DurablePolicy().largest_state), arguments.class_name(agent)
         self._membership.ask_directory("add_classes", [name])
         for member, pending in [(member, self._begin(member, "learn", [name])) for member in self.nodes() if member.ready]:
             self._end(member, pending, _SPAWN_TIMEOUT)

@@ -11,6 +11,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from coterie.cluster.security import use_token
 from coterie.cluster.transport import Deliver
 from coterie.errors import TransportError, describe
 from coterie.errors.cluster import ClusterUnavailable
@@ -28,6 +29,7 @@ def connect(address: str, runtime_env: dict[str, Any] | None) -> bool:
     """Connect this process to Ray, unless it is; return whether this call has. Raises `ClusterUnavailable`."""
     if ray.is_initialized():
         return False
+    use_token()
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     if address != "auto":

@@ -198,6 +198,10 @@ class Registry:
             _discard(self._topics, topic, cell.reference)
             self._topics_of.get(cell.address.number, set()).discard(topic)
 
+    def listeners(self, topic: str | None) -> list[AgentRef]:
+        """Return the subscribers of a topic, or for None all living agents."""
+        return [cell.reference for cell in self.cells()] if topic is None else self.subscribers(topic)
+
     def subscribers(self, topic: str) -> list[AgentRef]:
         """Return the subscribers of a topic."""
         subscribed = self._topics.get(topic)

@@ -102,6 +102,7 @@ class Services:
         self.dead_letters = DeadLetters(dead_letters)
         self.carrier = ContextCarrier(context)
         self.registry = Registry()
+        self.listeners = self.registry.listeners
         self.successions = Successions(self.registry)
         self.waits = WaitGraph()
         self.loops = LoopInboxes()
@@ -320,10 +321,6 @@ class Services:
         """Return references for publications on other nodes; see `Node.listeners`."""
         return [AgentRef(each.address, self, each) for each in self.node_link.listeners(topic)]
 
-    def listeners(self, topic: str | None) -> list[AgentRef]:
-        """Return the ordinary subscribers of a topic in this runtime, or for None all of its agents."""
-        return [cell.reference for cell in self.registry.cells()] if topic is None else self.registry.subscribers(topic)
-
     def publish_event(self, event: Message) -> None:
         """Publish a lifecycle event on the topic `AGENTS`."""
         self.publish(AGENTS, event, None, MessagePriority.SYSTEM)
@@ -362,8 +359,6 @@ class Services:
     def use(self, kind: type[T]) -> T:
         """Return the provided service of a type. Raises `ServiceMissing`."""
         return self.provided.use(kind)
-
-    # Counts.
 
     def after_fork_in_child(self) -> None:
         """Become a stopped copy in a forked process, without threads. The locks are replaced: their holders do not exist."""
