@@ -40,6 +40,10 @@ PRINTED = {
         r"60 turns, of which the last prompt shows \d+\nit begins: The user has counted fish\.\n"
         r"clerk: he treasure is under the oak\."
     ),
+    "market_research": (
+        r"4 personas from files, 60 sampled\nprice \d\.\d, coffee \d+%\nwarm against plain: \+0\.\d+, p 0\.\d+\n"
+        r"10 lines, 0 turns missed\nreport: report\.html, report\.md"
+    ),
     "models": (
         r"\['you said fish\? 0', 'you said fish\? 1', '\(no more requests\)'\]\n8 answers, at most [12] at once\n"
         r"replayed the same: True"

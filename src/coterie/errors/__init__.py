@@ -128,6 +128,7 @@ their room, such as `coterie.errors.storage`.
     │   ├── InvalidGraph (ValueError)     stages and edges do not form a valid graph
     │   ├── TurnForfeited                 a turn was forfeited and takes no more intents
     │   ├── StageFailed                   a stage raised or did not return in time
+    │   ├── SettleHalted                  an error in `settle` that is not blamed on intents
     │   ├── CollectFailed                 a function of `collect` raised, or returned no plain data
     │   ├── CheckpointRefused             an agent cannot be stored in a checkpoint
     │   ├── RestoreFailed                 an agent cannot be restored from a checkpoint
@@ -173,6 +174,9 @@ their room, such as `coterie.errors.storage`.
     │   │   └── PersonaTooLarge           or its file is too large
     │   ├── InvalidPopulation (ValueError)  a specification is invalid, or its quotas do not add up
     │   ├── WordingFailed                 a model did not word some personas of a population
+    │   ├── DocumentUnreadable (ValueError)  a document cannot be read as text
+    │   ├── PropositionFailed             a proposition could not be judged
+    │   ├── InterventionFailed            the function of an intervention raised
     │   ├── FragmentConflict (ValueError) a fragment contradicts the persona
     │   ├── PersonaUnknown (LookupError)  no persona has that name
     │   ├── MindFailed                    a mind did not decide and has no fallback

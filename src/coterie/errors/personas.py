@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from coterie.errors.general import CoterieError
+from coterie.errors.rounds import SettleHalted
 
 _MEGABYTE = 1_000_000
 _MOST_NAMED = 20
@@ -82,6 +83,28 @@ class MindFailed(PersonaError):
     def __init__(self, persona: str, reason: str) -> None:
         self.reason = reason
         super().__init__(f"the mind of {persona} did not decide: {reason}; give it a fallback, or correct it")
+
+
+class DocumentUnreadable(PersonaError, ValueError):
+    """A document cannot be read as text, or written."""
+
+    def __init__(self, path: Path | str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+
+
+class PropositionFailed(PersonaError, SettleHalted):
+    """A proposition could not be judged. The cause is the reason."""
+
+    def __init__(self, claim: str, problem: str) -> None:
+        self.claim = claim
+        super().__init__(f"the proposition {claim!r} cannot be judged: {problem}")
+
+
+class InterventionFailed(PersonaError, SettleHalted):
+    """The function of an intervention raised. The cause is the reason; earlier interventions are kept."""
+
+    def __init__(self, intervention: str, target: str, problem: str) -> None:
+        super().__init__(f"the intervention {intervention!r} failed for {target or 'the population'}: {problem}")
 
 
 class UnusableReply(PersonaError, ValueError):

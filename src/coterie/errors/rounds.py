@@ -33,6 +33,10 @@ class StageFailed(RoundsError):
         super().__init__(f"{stage} of round {round} failed: {reason}; earlier stages are kept; correct the stage and resume")
 
 
+class SettleHalted(RoundsError):
+    """Raised in a function `settle`: it ends the run, and no intent of an agent is blamed for it. For subclasses."""
+
+
 class CollectFailed(RoundsError):
     """A function of `collect` raised, or did not return plain data. The cause is the reason. Settled rounds are kept."""
 

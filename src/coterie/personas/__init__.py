@@ -11,10 +11,12 @@ from coterie.personas.agent.messages import PERSONAS, Dialogue
 from coterie.personas.agent.rounds import hear, social_resolver, social_round, social_world
 from coterie.personas.agent.state import PersonaState
 from coterie.personas.focus_group import FocusGroup
+from coterie.personas.library import Citations, Library, Passage
 from coterie.personas.mind.actions import ActionKind, action
 from coterie.personas.mind.context import ActionContext
 from coterie.personas.mind.mind import Decision, FallbackMind, Mind, Situation
 from coterie.personas.mind.model_mind import ModelMind
+from coterie.personas.mind.plausible import PlausibleMind
 from coterie.personas.mind.profile_answers import answer_from_profile
 from coterie.personas.mind.rules import (
     Rule,
@@ -39,6 +41,11 @@ from coterie.personas.sampling.sampling import SampledPopulation, sample_populat
 from coterie.personas.sampling.specification import JointQuota, NumberDistribution, PopulationSpecification
 from coterie.personas.sampling.weights import rake, weights_of
 from coterie.personas.sampling.wording import PersonaWording, word_personas
+from coterie.personas.studies.intervention import Intervention, InterventionRecord, Interventions
+from coterie.personas.studies.proposition import Judgement, Proposition
+from coterie.personas.studies.stories import save_record, story, tell_story
+from coterie.personas.studies.study import Study
+from coterie.personas.studies.validation import CheckedAnswer, PersonaValidation, validate_persona
 from coterie.personas.survey import AnswerTable, Question, SurveyAnswer, table_by_model, table_by_rules
 from coterie.personas.surveyor import Survey
 
@@ -47,25 +54,36 @@ __all__ = [
     "ActionContext",
     "ActionKind",
     "AnswerTable",
+    "CheckedAnswer",
+    "Citations",
     "Decision",
     "Dialogue",
     "FallbackMind",
     "FocusGroup",
     "Fragment",
+    "Intervention",
+    "InterventionRecord",
+    "Interventions",
     "JointQuota",
+    "Judgement",
+    "Library",
     "MentalState",
     "Mind",
     "ModelMind",
     "NumberDistribution",
+    "Passage",
     "Persona",
     "PersonaAction",
     "PersonaAgent",
     "PersonaDirectory",
     "PersonaRef",
     "PersonaState",
+    "PersonaValidation",
     "PersonaWording",
+    "PlausibleMind",
     "Population",
     "PopulationSpecification",
+    "Proposition",
     "Question",
     "Relations",
     "Rule",
@@ -74,6 +92,7 @@ __all__ = [
     "Situation",
     "Stimulus",
     "StimulusKind",
+    "Study",
     "Survey",
     "SurveyAnswer",
     "act",
@@ -91,14 +110,18 @@ __all__ = [
     "rake",
     "reply",
     "sample_population",
+    "save_record",
     "say",
     "social_resolver",
     "social_round",
     "social_world",
     "sometimes",
+    "story",
     "table_by_model",
     "table_by_rules",
     "talk",
+    "tell_story",
+    "validate_persona",
     "weights_of",
     "when",
     "word_personas",

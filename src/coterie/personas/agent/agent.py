@@ -20,6 +20,7 @@ from coterie.personas.agent.directory import PersonaDirectory
 from coterie.personas.agent.episode import EpisodeRunner
 from coterie.personas.agent.memory import NoteMemory, TieredPersonaMemory
 from coterie.personas.agent.state import Episode, PersonaState
+from coterie.personas.library import Library
 from coterie.personas.mind.actions import STANDARD_ACTIONS, ActionKind, ActionSet, declared_in
 from coterie.personas.mind.context import OutputChannel, PersonaMemory
 from coterie.personas.mind.mind import Decision, Mind
@@ -110,6 +111,8 @@ class PersonaAgent(Member):
         self._directory = self._service(PersonaDirectory)
         self.documents: Mapping[str, str] = self._directory.documents if self._directory is not None else {}
         """The documents to consult, by name."""
+        if isinstance(self.documents, Library):
+            self.kinds = self.kinds.adding(self.documents.action())
         self.memory: PersonaMemory = self._make_memory()
         """The memories."""
         self.channel: OutputChannel = self._usual_channel()
@@ -141,8 +144,7 @@ class PersonaAgent(Member):
     @on
     def perceive(self, message: messages.Perceive) -> None:
         """Perceive stimuli."""
-        for stimulus in message.stimuli:
-            self.take_in(stimulus)
+        self.take_in(*message.stimuli)
 
     @on
     def sense(self, message: messages.StimulusMessage) -> None:
@@ -168,8 +170,7 @@ class PersonaAgent(Member):
     @on(raises=(PersonaError, ModelError, InvalidSetting))
     async def act(self, message: messages.StartEpisode) -> Episode:
         """Run one episode, and return it. Raises the errors of the mind."""
-        for stimulus in message.stimuli:
-            self.take_in(stimulus)
+        self.take_in(*message.stimuli)
         channel = SilentChannel(self._usual_channel().accessible()) if message.silent else self._usual_channel()
         return await self.live_through(channel, steps=message.steps, label=message.label)
 
@@ -178,8 +179,7 @@ class PersonaAgent(Member):
 
         Returns its actions as plain data. See `coterie.personas.social_round`.
         """
-        for stimulus in rounds.heard_in(turn):
-            self.take_in(stimulus)
+        self.take_in(*rounds.heard_in(turn))
         self.turn = turn
         try:
             episode = await self.live_through(
@@ -301,23 +301,26 @@ class PersonaAgent(Member):
 
     # For the parts of the agent.
 
-    def take_in(self, stimulus: Stimulus) -> None:
-        """Remember and count a stimulus, and keep it for the next decision."""
+    def take_in(self, *stimuli: Stimulus) -> None:
+        """Remember and count stimuli, and keep them for the next decision."""
+        if not stimuli:
+            return
         state = self.state
-        mental, location = state.mental_state, state.location
-        if stimulus.kind is StimulusKind.LOCATION:
-            location = stimulus.content
-        elif stimulus.kind is StimulusKind.GOAL:
-            others = tuple(each for each in mental.goals if each != stimulus.content)
-            mental = mental.changed(goals=(stimulus.content, *others))
-        pending = (*state.pending, stimulus)
+        mental, location, changes = state.mental_state, state.location, 0
+        for stimulus in stimuli:
+            if stimulus.kind is StimulusKind.LOCATION:
+                location = stimulus.content
+            elif stimulus.kind is StimulusKind.GOAL:
+                others = tuple(each for each in mental.goals if each != stimulus.content)
+                mental, changes = mental.changed(goals=(stimulus.content, *others)), changes + 1
+        pending = (*state.pending, *stimuli)
         self.replace(
             {"mental_state": mental, "location": location, "pending": pending[-self._buffer_size :]},
-            stimuli=1,
+            stimuli=len(stimuli),
             overlooked=max(0, len(pending) - self._buffer_size),
-            changes=int(mental is not state.mental_state),
+            changes=changes,
         )
-        self.memory.remember(str(stimulus), f"stimulus/{stimulus.kind}")
+        self.memory.remember_all([(str(each), f"stimulus/{each.kind}") for each in stimuli])
 
     def begin_episode(self) -> None:
         """Count an episode."""

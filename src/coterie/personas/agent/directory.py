@@ -14,6 +14,7 @@ from coterie.errors import InvalidSetting
 from coterie.errors.personas import PersonaUnknown
 from coterie.kernel import check_instance
 from coterie.personas.agent.state import PersonaState
+from coterie.personas.library import Library
 from coterie.runtime import AgentRef
 
 
@@ -195,7 +196,9 @@ class PersonaDirectory:
         self.relations = relations if relations is not None else Relations()
         for name, text in (documents or {}).items():
             check_instance(f"PersonaDirectory.documents[{name!r}]", text, str, "text")
-        self.documents: Mapping[str, str] = MappingProxyType(dict(documents or {}))
+        self.documents: Mapping[str, str] = (
+            documents if isinstance(documents, Library) else MappingProxyType(dict(documents or {}))
+        )
         """The documents to consult, by name."""
         self._lock = new_lock(Rank.RECORDS)  # guards changes of `_references`
         self._references: Mapping[str, AgentRef] = {}

@@ -24,6 +24,11 @@ class TieredPersonaMemory:
         self._latest = self.memory.remember({"content": text, "type": kind}, importance)
         return self._latest
 
+    def remember_all(self, texts: Sequence[tuple[str, str]]) -> None:
+        """Store episodes."""
+        for text, kind in texts:
+            self.remember(text, kind)
+
     def recent(self, limit: int) -> tuple[str, ...]:
         """Return the latest episodes, oldest first."""
         return tuple(_text(each) for each in reversed(self.memory.recent(limit))) if limit else ()
@@ -73,6 +78,10 @@ class NoteMemory:
         """Add a text; drop the oldest if there are too many."""
         self._write((*self._read(), text)[-self._max_notes :])
         return ""
+
+    def remember_all(self, texts: Sequence[tuple[str, str]]) -> None:
+        """Add texts; drop the oldest if there are too many."""
+        self._write((*self._read(), *(text for text, _ in texts))[-self._max_notes :])
 
     def recent(self, limit: int) -> tuple[str, ...]:
         """Return the latest texts, oldest first."""

@@ -17,6 +17,7 @@ from coterie.rounds.member import RestoreSnapshot
 from coterie.world import Intent
 from coterie.world.resolvers import FirstCome
 from coterie.world.resolvers.resolution import Effects
+from coterie.world.state.values import FrozenMapping
 
 HEARD = "heard/"
 """The prefix of the keys with the speech that each persona heard in the last round."""
@@ -51,7 +52,7 @@ def hear(closing: Closing) -> None:
 
     For `settle`, alone or in a function of yours.
     """
-    heard: dict[str, list[dict[str, str]]] = {name: [] for name in closing.view.under(HEARD)}
+    heard: dict[str, list[Mapping[str, str]]] = {name: [] for name in closing.view.under(HEARD)}
     accessible = {name: dict(each) for name, each in closing.view.under(ACCESSIBLE).items()}
     before = {name: dict(each) for name, each in accessible.items()}
     for event in closing.events:
@@ -59,9 +60,11 @@ def hear(closing: Closing) -> None:
             continue
         speaker, to, content = event.agent, str(event.details.get("to", "")), str(event.details.get("content", ""))
         if event.action == "talk":
+            # One value for all that hear it, so that it is frozen once.
+            line = FrozenMapping({"kind": "conversation", "content": content, "source": speaker})
             for name in [to] if to else sorted(before.get(speaker, {})):
                 if name in heard:
-                    heard[name].append({"kind": "conversation", "content": content, "source": speaker})
+                    heard[name].append(line)
         elif to in accessible and speaker in accessible and to != speaker:
             accessible[speaker].setdefault(to, content)
             accessible[to].setdefault(speaker, content)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from coterie.personas.mind.state import ActionResult, PersonaAction
@@ -31,6 +31,10 @@ class PersonaMemory(Protocol):
 
     def remember(self, text: str, kind: str, importance: float = 0.5) -> str:
         """Store a memory; return its id."""
+        ...
+
+    def remember_all(self, texts: Sequence[tuple[str, str]]) -> None:
+        """Store several memories, each a text and its kind, in their order."""
         ...
 
     def recent(self, limit: int) -> tuple[str, ...]:

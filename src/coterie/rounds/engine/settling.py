@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from coterie.errors import CoterieError, HistoryGone, StageFailed, UpdateRefused, describe
+from coterie.errors.rounds import SettleHalted
 from coterie.errors.world import RuleFailed
 from coterie.rounds.engine.deadlines import UserCodeWatch
 from coterie.rounds.engine.failures import cause_of_kind
@@ -86,7 +87,7 @@ class RoundSettler:
     def _mended(self, opened: OpenRound, error: Exception) -> tuple[Closing, list[ExternalEvent]]:
         """Return the changes without the intents to blame for a failure. Raise it if there are none."""
         plan = self._plan
-        if cause_of_kind(error, plan.halt_on) is None:
+        if cause_of_kind(error, (*plan.halt_on, SettleHalted)) is None:
             found = self._blamed(effects_of(opened.commits_made), opened) or self._blamed(self._all_effects(), opened)
             if found:
                 self._tell(error, f"{len(found)} intents are refused, the first is {_name(found[0].event)}")

@@ -1,0 +1,1 @@
+"""Studies of personas: propositions, interventions, extraction, validation, stories."""
