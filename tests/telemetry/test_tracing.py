@@ -18,6 +18,7 @@ from coterie.conversation import Conversation, Secret, tool
 from coterie.errors import HandlerFailed, InvalidSetting
 from coterie.meetings import Meetings
 from coterie.memory import AgentMemory, TieredMemory
+from coterie.messaging import LocalTransport
 from coterie.models import ModelGateway, ModelReply, ModelRequest, TextMessage, ToolCall, Usage
 from coterie.rounds import Graph, Simulation, per_agent, together
 from coterie.telemetry import Tracing, spans, traceparent
@@ -122,6 +123,21 @@ def test_messages_are_within_the_spans_of_their_senders(file: Path, strict: bool
     assert failed.attributes["error.type"] == "ValueError"
     assert "4711" not in file.read_text()
     assert len(read.named("handle Add")) == 3, "spans are made while the trace is open, and no longer"
+
+
+def test_a_trace_goes_over_nodes(file: Path) -> None:
+    wire = LocalTransport()
+    with Tracing(file), Runtime("here", transport=wire) as here, Runtime("there", transport=wire) as there:
+        counter = there.spawn(Counter, name="counter")
+        front = here.spawn(Front, here.reference(str(counter.address)), name="front")
+        assert front.ask(Add()).result(10) == 2
+    read = read_file(file)
+    outer = read.one("handle Add", coterie_agent="front")
+    inner = read.one("handle Add", coterie_agent="counter")
+    bumped = read.one("handle Bump")
+    assert {inner.parent, bumped.parent} == {outer.id}
+    assert {inner.trace, bumped.trace} == {outer.trace}
+    assert bumped.links == (outer.id,)
 
 
 def test_the_variable_of_a_program_without_opentelemetry_is_the_parent(file: Path) -> None:
