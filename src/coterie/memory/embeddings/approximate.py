@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 _SAMPLE = 4_096
@@ -47,10 +46,14 @@ class ApproximateVectors:
         """Add a matrix of vectors with the numbers from `first` on, on all cores."""
         np = self._numpy
         self._index.add(np.arange(first, first + len(rows), dtype=np.uint64), rows)
-        for begin in range(first, first + len(rows)):
-            if not begin & _MASK:
+        done = 0
+        while done < len(rows):
+            begin = (first + done) & _MASK
+            if not begin:
                 self._pages.append(np.zeros((_MASK + 1, self._dimension), dtype="<f2"))
-            self._pages[-1][begin & _MASK] = rows[begin - first]
+            part = rows[done : done + _MASK + 1 - begin]
+            self._pages[-1][begin : begin + len(part)] = part
+            done += len(part)
         self._sum += rows.sum(axis=0, dtype="f8")
         # Each vector has the same chance to be in the sample (Vitter, "Random sampling with a reservoir", 1985).
         places = np.arange(self._count, self._count + len(rows))
@@ -59,17 +62,19 @@ class ApproximateVectors:
             self._sample[chosen[place]] = rows[place]
         self._count += len(rows)
 
-    def nearest(self, vector: Any, count: int) -> list[int]:
+    def nearest(self, vector: Any, count: int) -> Any:
         """Return the numbers of about the `count` nearest vectors."""
-        return [int(number) for number in self._index.search(vector, min(count, self._count)).keys]
+        return self._index.search(vector, min(count, self._count)).keys.astype(self._numpy.int64)
 
-    def similarities(self, vector: Any, numbers: Sequence[int]) -> dict[int, float]:
-        """Return the similarities of vectors by their numbers."""
+    def similarities(self, vector: Any, numbers: Any) -> Any:
+        """Return the similarities of vectors by their numbers, which are in ascending order."""
         np = self._numpy
-        if not numbers:
-            return {}
-        rows = np.stack([self._pages[number >> _PAGE_BITS][number & _MASK] for number in numbers]).astype("<f4")
-        return dict(zip(numbers, (rows @ vector).tolist(), strict=True))
+        rows = np.empty((len(numbers), self._dimension), dtype="<f4")
+        pages = numbers >> _PAGE_BITS
+        for page in np.unique(pages):
+            first, last = np.searchsorted(pages, [page, page + 1])
+            rows[first:last] = self._pages[page][numbers[first:last] & _MASK]
+        return rows @ vector
 
     def spread(self, vector: Any) -> tuple[float, float]:
         """Return the mean of the similarities of all vectors, and their standard deviation, which is estimated."""

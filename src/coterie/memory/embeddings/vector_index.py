@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 _PAGE = 10_000
 EXACT_UP_TO = 200_000
 """The number of vectors up to which all are compared; of more, only those that usearch finds, if it is installed."""
-_FURTHER = 4
+_FURTHER = 8
 """How many times as many vectors as wanted the approximate index is asked for: neighbours in time change the order."""
 _NEIGHBOUR = 0.25
 """The weight of each neighbour in time in the similarity of a memory, as its words count in a search."""
@@ -112,25 +112,40 @@ class VectorIndex:
         self, vectors: ApproximateVectors, vector: Any, count: int, keys: Iterable[str]
     ) -> tuple[dict[str, float], float]:
         """Return what `nearest` does, for the vectors that the approximate index finds, and those beside them in time."""
+        np = self._numpy
         mean, deviation = vectors.spread(vector)
         line = self._line()
-        near = vectors.nearest(vector, _FURTHER * count + len(self._keys) - len(self._rows))
-        wanted = {self._rows[key] for key in keys if key in self._rows}
-        places = {*near, *wanted, *(place for each in near for place in self._beside(line, each))}
-        around = {each: self._beside(line, each) for each in places}
-        known = vectors.similarities(vector, sorted(places.union(*around.values())))
-        scores = {
-            place: known[place] + _NEIGHBOUR * sum(max(known[each] - mean, 0.0) for each in around[place])
-            for place in places
-            if self._rows.get(self._keys[place]) == place
-        }
-        best = sorted(scores, key=lambda place: (-scores[place], place))[:count]
-        return {self._keys[place]: scores[place] for place in {*best, *(wanted & scores.keys())}}, mean + deviation
+        wanted = [self._rows[key] for key in keys if key in self._rows]
+        near = np.concatenate(
+            [vectors.nearest(vector, _FURTHER * count + len(self._keys) - len(self._rows)), np.array(wanted, dtype=np.int64)]
+        )
+        before, after = self._beside(line, near)
+        places = np.unique(np.concatenate([near, before[before >= 0], after[after >= 0]]))
+        before, after = self._beside(line, places)
+        needed = np.unique(np.concatenate([places, before[before >= 0], after[after >= 0]]))
+        known = vectors.similarities(vector, needed)
+        scores = known[np.searchsorted(needed, places)]
+        for beside in (before, after):
+            # A neighbour counts if it is nearer than the mean.
+            there = beside >= 0
+            nearness = known[np.searchsorted(needed, beside[there])] - np.float32(mean)
+            scores[there] += np.float32(_NEIGHBOUR) * np.maximum(nearness, 0.0)
+        found: dict[str, float] = {}
+        for at in np.argsort(-scores, kind="stable"):
+            place = int(places[at])
+            key = self._keys[place]
+            if self._rows.get(key) == place and (len(found) < count or place in wanted):
+                found[key] = float(scores[at])
+        return found, mean + deviation
 
-    def _beside(self, line: Any, place: int) -> list[int]:
-        """Return the places of the episodes just before and after the one at a place."""
-        at = int(self._positions[place])
-        return [int(line[each]) for each in (at - 1, at + 1) if at >= 0 and 0 <= each < self._count]
+    def _beside(self, line: Any, places: Any) -> tuple[Any, Any]:
+        """Return the places of the episodes just before and just after those at some places; -1 where there is none."""
+        np = self._numpy
+        at = self._positions[places]
+        before = np.where(at > 0, line[np.maximum(at - 1, 0)], -1) if self._count else np.full_like(at, -1)
+        last = self._count - 1
+        after = np.where((at >= 0) & (at < last), line[np.minimum(at + 1, last)], -1) if self._count else np.full_like(at, -1)
+        return before, after
 
     def _move(self) -> None:
         """Move the vectors into an approximate index once they are many, and the later ones with each page."""
