@@ -13,8 +13,9 @@ demo: $(VENV)/.run-ready
 	@if [ -t 1 ]; then set -- --pace 1 --keep-open 60; fi; \
 	set -x; $(BIN)/coterie run examples/commons/fishing.toml --console --console-port 0 "$$@"
 
-# Two at a time, the tests of one file on one worker (WORKERS=0: one after the other). Those that count threads run alone.
-WORKERS ?= 2
+# Three at a time: two processors have time for a third, because a third of the time of the tests is waiting. The tests of one
+# file run on one worker (WORKERS=0: one after the other). Those that count threads run alone.
+WORKERS ?= 3
 test: $(VENV)/.dev-ready
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore tests/runtime/dispatchers $(TESTS)
 	$(BIN)/python -m pytest tests/runtime/dispatchers
