@@ -37,6 +37,7 @@ their room, such as `coterie.errors.storage`.
     ├── RemoteError                       an error of another process, as text; only ever a cause
     ├── ScenarioError (ValueError)        a scenario file is invalid
     ├── RunFolderFailed                   the folder of a run cannot be written
+    ├── ExperimentChanged (ValueError)    the folder of an experiment is of another one, or cannot be read
     ├── RunUnknown (LookupError)          a folder does not belong to a run
     ├── RunStopped                        a command stopped a run
     ├── CommandRefused                    a run cannot follow a command
