@@ -28,6 +28,8 @@ _COMMANDS = {
     "serve": "serve:serve",
     "console": "console:console",
     "mcp": "mcp:mcp",
+    "a2a": "a2a:a2a",
+    "forget": "forget:forget",
     "doctor": "doctor:doctor",
     "resume": "runs:resume_run",
     "replay": "runs:replay_run",

@@ -20,9 +20,11 @@ from coterie.conversation.events import (
     TurnEnded,
     TurnOutcome,
 )
+from coterie.conversation.forgetting import ForgetReport, forget_user
 from coterie.conversation.history import HistoryPlan, HistoryPolicy, HistoryUnit, KeepLast, Summarise
 from coterie.conversation.mcp.policy import McpToolPolicy
 from coterie.conversation.mcp.server import McpServer
+from coterie.conversation.memories import RecallPolicy, RecallRecent, RecallRelevant, UserMemories
 from coterie.conversation.operations.operation import CancelAnswer, Effect, Operation, OperationState, ResourceScope
 from coterie.conversation.roles import AssistantRole, Handoff, handoff
 from coterie.conversation.settings import ConversationSettings
@@ -52,6 +54,7 @@ __all__ = [
     "DurableAssistant",
     "Effect",
     "Finding",
+    "ForgetReport",
     "HandedOver",
     "Handoff",
     "HistoryPlan",
@@ -64,6 +67,9 @@ __all__ = [
     "OperationChanged",
     "OperationProgressed",
     "OperationState",
+    "RecallPolicy",
+    "RecallRecent",
+    "RecallRelevant",
     "ResourceScope",
     "Secret",
     "StopAnswer",
@@ -80,7 +86,9 @@ __all__ = [
     "TurnBegan",
     "TurnEnded",
     "TurnOutcome",
+    "UserMemories",
     "as_tool",
+    "forget_user",
     "handoff",
     "tool",
 ]

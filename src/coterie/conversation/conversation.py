@@ -14,6 +14,7 @@ from coterie.conversation.endings import end_all, end_all_blocking
 from coterie.conversation.entries import PARTS, DeliveredEntry, TurnEndedEntry, UserMessageEntry
 from coterie.conversation.events import AnyConversationEvent
 from coterie.conversation.host import ConversationHost
+from coterie.conversation.memories import UserMemories
 from coterie.conversation.operation_requests import OperationRequests
 from coterie.conversation.operations.machine import queue
 from coterie.conversation.operations.operation import Operation
@@ -25,6 +26,7 @@ from coterie.conversation.session.messages import (
     SendMessage,
     StopTurn,
     WaitUntilIdle,
+    WriteMemories,
 )
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.state import ConversationState
@@ -77,12 +79,21 @@ class Conversation(OperationRequests):
         user: str = "",
         provide: Iterable[Any] = (),
         team: Iterable[AssistantRole] | None = None,
+        memory: UserMemories | None = None,
         settings: ConversationSettings | None = None,
         runtime: Runtime | None = None,
         clock: Clock | None = None,
     ) -> None:
         host = _SingleHost(
-            model, tools, store=store, provide=provide, team=team, settings=settings, runtime=runtime, clock=clock
+            model,
+            tools,
+            store=store,
+            provide=provide,
+            team=team,
+            memory=memory,
+            settings=settings,
+            runtime=runtime,
+            clock=clock,
         )
         try:
             host.attach(namespace, lambda state, activator: self._bind(host, state, activator, owns_host=True), user=user)
@@ -231,12 +242,23 @@ class Conversation(OperationRequests):
         check_number("stop.turn", turn, whole=True)
         return await answer_of(self._ask(StopTurn(turn=turn)), self.state)
 
+    def turn_of(self, message: str) -> int | None:
+        """Return the turn of the message with the front end's id, or None if none was accepted."""
+        return self._kept(lambda: self.state.host.journal.turn_said(self.state.key, message))
+
     async def ready(self) -> int:
         """Wait until the stored conversation is restored, and return the id of the newest event then.
 
         `send` need not wait for this. Wait before reading operations or the transcript just after opening.
         """
         return await answer_of(self._ask(AwaitReady()), self.state)
+
+    async def summarise(self) -> int:
+        """Have a model write down what is worth to remember of the user since the last time; return the number of memories.
+
+        It happens by itself when the conversation is passivated. Without `memory`, or without a user, it returns 0.
+        """
+        return await answer_of(self._ask(WriteMemories()), self.state)
 
     async def settle(self) -> None:
         """Wait until the conversation is idle: no turn runs, no result is undelivered, and no operation will progress.
@@ -315,7 +337,7 @@ class Conversations(_SingleHost):
     lost at `close`. Tools get the objects of `provide` by ``context.use(kind)``. `clock` is for the host's own runtime; a
     given `runtime` has its own. An idle conversation is passivated after `settings.idle_timeout` and activated by the next
     call. `team` are several assistants that hand the conversation over to one another (`AssistantRole`), each of which has
-    `tools` beside its own. Safe from any thread. Raises `InvalidSetting`, `DefinitionError` for two tools with one name, and the errors of
+    `tools` beside its own. `memory` are the memories of users over their conversations. Safe from any thread. Raises `InvalidSetting`, `DefinitionError` for two tools with one name, and the errors of
     opening the database.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -17,8 +18,10 @@ import msgspec
 from coterie.concurrency import Rank, Signal, new_lock
 from coterie.conversation.activator import Activator
 from coterie.conversation.endings import EndingConversation, end_all, end_all_blocking
+from coterie.conversation.forgetting import ForgetReport, forget_user
 from coterie.conversation.host_end import HostEnd
 from coterie.conversation.journal import Journal, key_of, namespace_of, parts_of
+from coterie.conversation.memories import UserMemories
 from coterie.conversation.operations.operation import OperationState
 from coterie.conversation.roles import AssistantDesk, AssistantRole, ModelLimit, Team
 from coterie.conversation.session.monitor import AwaitMonitored, MonitoredSessions, MonitorSession, SessionMonitor
@@ -67,6 +70,7 @@ class ConversationHost:
         store: Database | str | os.PathLike[str] | None = None,
         provide: Iterable[Any] = (),
         team: Iterable[AssistantRole] | None = None,
+        memory: UserMemories | None = None,
         settings: ConversationSettings | None = None,
         runtime: Runtime | None = None,
         clock: Clock | None = None,
@@ -74,6 +78,7 @@ class ConversationHost:
         if not callable(getattr(model, "stream", None)):
             raise InvalidSetting("model", model, "a model with a method stream")
         check_instance("settings", settings, (ConversationSettings, type(None)), "ConversationSettings, or None")
+        check_instance("memory", memory, (UserMemories, type(None)), "UserMemories, or None")
         check_instance("runtime", runtime, (Runtime, type(None)), "a Runtime, or None")
         when = clock_or_system("clock", clock)
         tools = list(tools)
@@ -103,6 +108,7 @@ class ConversationHost:
                 (*provide, AssistantDesk(_desk(weakref.ref(self)))),
                 self._runtime.clock,
                 assistants,
+                memory,
             )
             self._monitored = MonitoredSessions()
             self._monitor = self._runtime.spawn(SessionMonitor, self._monitored)
@@ -251,6 +257,18 @@ class ConversationHost:
             return await self._host.complete(request)
         except TimeoutError as error:
             raise ModelError(f"{self._host.model.name} failed: {describe(error)}") from error
+
+    async def forget(self, user: str, *, recordings: Iterable[str | os.PathLike[str]] = ()) -> ForgetReport:
+        """Delete all conversations, operations and memories of a user, and return a report; see `forget_user`.
+
+        The user's open conversations are closed first; opened again they are new and empty.
+        """
+        with self._lock:
+            mine = [each for each in (*self._open.values(), *self._resting.values()) if each.state.user == user]
+        await end_all([ending for each in mine for ending in self.end_one(each)], 0.0)
+        memories = self._host.memories
+        memory = memories.memory if memories is not None else None
+        return await asyncio.to_thread(forget_user, self._database, user, memory=memory, recordings=tuple(recordings))
 
     async def drain(self, grace: float | None = None) -> None:
         """Stop the work of all conversations in an orderly way, as before a deploy; the host stays open.

@@ -49,11 +49,13 @@ SCHEMA = Schema(
         );
         """,
         "CREATE TABLE conversation_summaries (namespace TEXT PRIMARY KEY, sequence BIGINT NOT NULL);",
+        "ALTER TABLE conversation_sessions ADD COLUMN person TEXT NOT NULL DEFAULT '';",
     ),
 )
 _OPEN = """
-INSERT INTO conversation_sessions (namespace, epoch, opened_at) VALUES (?, 1, ?)
-ON CONFLICT (namespace) DO UPDATE SET epoch = conversation_sessions.epoch + 1, opened_at = excluded.opened_at
+INSERT INTO conversation_sessions (namespace, epoch, opened_at, person) VALUES (?, 1, ?, ?)
+ON CONFLICT (namespace) DO UPDATE SET epoch = conversation_sessions.epoch + 1, opened_at = excluded.opened_at,
+    person = CASE WHEN excluded.person = '' THEN conversation_sessions.person ELSE excluded.person END
 RETURNING epoch
 """
 _APPEND = "INSERT INTO conversation_log (namespace, sequence, at, turn, said, body) VALUES (?, ?, ?, ?, ?, ?)"
@@ -112,12 +114,14 @@ class Journal:
         self._codec = Codec()
         database.migrate(SCHEMA)
 
-    def open(self, namespace: str, latest: int) -> OpenedConversation:
+    def open(self, namespace: str, latest: int, *, person: str = "") -> OpenedConversation:
         """Take a conversation over from any owner, and return it with the `latest` entries of its log.
 
         There are more entries if questions before them are not answered yet: a question is never lost for its age.
         """
-        epoch = self.database.write(lambda write: _value(write, _OPEN, (namespace, self.clock.time()))).result()
+        epoch = self.database.write(
+            lambda write: _value(write, _OPEN, (namespace, self.clock.time(), as_ascii(person)))
+        ).result()
         # From here on the writes of earlier owners are refused.
         with_all = self.database.read(
             lambda view: (
@@ -233,6 +237,11 @@ class Journal:
             (namespace, turn),
         )
         return self._read(namespace, rows)
+
+    def person(self, namespace: str) -> str:
+        """Return the user for whom a conversation was opened, or an empty text."""
+        row = self.database.row("SELECT person FROM conversation_sessions WHERE namespace = ?", (namespace,))
+        return str(row[0]) if row is not None else ""
 
     def namespaces(self) -> list[str]:
         """Return the keys of all conversations that were ever opened."""

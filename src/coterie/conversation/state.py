@@ -12,6 +12,7 @@ import msgspec
 from coterie.concurrency import Rank, new_lock
 from coterie.conversation.event_stream import EventStream
 from coterie.conversation.journal import Journal, key_of
+from coterie.conversation.memories import UserMemories
 from coterie.conversation.operations.arbiter import ResourceArbiter
 from coterie.conversation.operations.durations import DurationEstimates
 from coterie.conversation.operations.leases import LeaseTable
@@ -47,6 +48,7 @@ class ConversationServices:
         provide: Iterable[Any],
         clock: Clock,
         team: Team | None = None,
+        memories: UserMemories | None = None,
     ) -> None:
         self.model = model
         self.journal = journal
@@ -61,9 +63,11 @@ class ConversationServices:
         # Only one process at a time has a file of SQLite open, so what its hosts share is in memory.
         self.leases = LeaseTable(journal.database) if journal.database.dialect is Dialect.POSTGRES else None
         self._provided = tuple(provide)
+        self.memories = memories
+        """The memories of users over their conversations, or None."""
         self.team = team
         """The assistants of its conversations, or None if there is only one, which needs no name."""
-        self._shared = tuple(tools)
+        self._shared = (*tools, *(memories.tools() if memories is not None else ()))
         self._tables: dict[AssistantRole | None, ToolTable] = {}
         self._tools = ToolTable(
             all_tools(self._shared, team.roles.values() if team is not None else ()),

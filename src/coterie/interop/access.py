@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from coterie.interop.responses import HTTPProblem
 from coterie.kernel.access import AccessToken
 
-OPEN = ("/health",)
+OPEN = ("/health", "/.well-known/agent-card.json")
 """Paths that need no token."""
 
 

@@ -22,6 +22,7 @@ from coterie.interop.agui.endpoints import AgUiEndpoints
 from coterie.interop.agui.operations import OperationEndpoints
 from coterie.interop.agui.pages import PageEndpoints
 from coterie.interop.completions import CompletionEndpoints
+from coterie.interop.forgetting import ForgettingEndpoints
 from coterie.interop.options import ServingOptions
 from coterie.interop.responses import HTTPProblem, broken, failed, refused
 from coterie.interop.retries import RequestRecords
@@ -103,13 +104,14 @@ def create_application(
         Route("/v1/models", completions.models),
         Route("/v1/models/{model}", completions.model),
         Route("/v1/chat/completions", completions.complete, methods=["POST"]),
+        Route("/users/{user:path}", ForgettingEndpoints(server).forget, methods=["DELETE"]),
         Route("/telemetry", telemetry.show),
         Route("/metrics", telemetry.expose),
     ]
     cross_origin = Middleware(
         CORSMiddleware,
         allow_origins=list(options.origins),
-        allow_methods=["GET", "POST"],
+        allow_methods=["GET", "POST", "DELETE"],
         allow_headers=[*_HEADERS, *options.origin_headers],
         allow_credentials=options.credentials,
         max_age=int(options.preflight_age),

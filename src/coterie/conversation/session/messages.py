@@ -102,6 +102,10 @@ class DrainSession(Request[None]):
     """Seconds that running work has to end by itself."""
 
 
+class WriteMemories(Request[int]):
+    """Write down what is worth to remember of the user; the reply is the number of memories."""
+
+
 class WaitUntilIdle(Request[None]):
     """Wait until the conversation is idle."""
 

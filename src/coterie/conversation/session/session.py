@@ -32,9 +32,11 @@ from coterie.conversation.session.messages import (
     SendMessage,
     StopTurn,
     WaitUntilIdle,
+    WriteMemories,
 )
 from coterie.conversation.session.orderly_end import OrderlyEnd
 from coterie.conversation.session.recovery import recover
+from coterie.conversation.session.remembering import Remembering
 from coterie.conversation.session.scheduler import OperationScheduler
 from coterie.conversation.session.session_log import SessionLog
 from coterie.conversation.session.speaker import Speaker
@@ -78,7 +80,10 @@ class Session(Agent):
         self._calls = ToolCallPolicy(self._session_log, self._scheduler, checks, self._approvals)
         self._direct_calls = DirectCalls(self._session_log, self._scheduler, self._calls, self._start_task)
         self._commands = BuiltinCommands(self._session_log, self._scheduler, self._calls)
-        self._turns = TurnRunner(self._session_log, self._scheduler, self._calls, self._commands, self._speaker)
+        self._remembering = Remembering(self._session_log, self.context.run_blocking, self.context.log)
+        self._turns = TurnRunner(
+            self._session_log, self._scheduler, self._calls, self._commands, self._speaker, self._remembering
+        )
         self._ending = OrderlyEnd(self._scheduler, lambda: self._busy)
         self._summaries = SummaryWriter(self._session_log, self._start_task, self.context.log)
         self._deliveries = Deliveries(self._session_log, self._scheduler, self._speaker, self.context.log)
@@ -188,6 +193,11 @@ class Session(Agent):
         """Return an operation once it has ended."""
         return await self._direct_calls.outcome(self._find(message.number))
 
+    @on(interleave=True, raises=_RAISES)
+    async def write_memories(self, _message: WriteMemories) -> int:
+        """Write down what is worth to remember of the user."""
+        return await self._remembering.summarise()
+
     @on(interleave=True)
     async def wait_until_idle(self, _message: WaitUntilIdle) -> None:
         """Return when the conversation is idle."""
@@ -264,7 +274,9 @@ class Session(Agent):
                     or self._scheduler.attempts.abandoned
                     or self._state.event_stream.has_readers
                 )
-                if not needed and self._state.rest():
+                if not needed:
+                    await self._remembering.summarise()
+                if not needed and not self._wake.is_set() and self._state.rest():
                     # This agent is being stopped. To ask for rest again could wait for the caller that waits for the stop.
                     await asyncio.get_running_loop().create_future()
                 continue

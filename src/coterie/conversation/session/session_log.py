@@ -71,7 +71,7 @@ class SessionLog:
         self._failed = failed
         self._role = state.team.first if state.team is not None else None
         self.window = PromptWindow(state, lambda: state.model_of(self._role))
-        opened = self.host.journal.open(state.key, PAGE)
+        opened = self.host.journal.open(state.key, PAGE, person=state.user)
         state.opened(opened.epoch, opened.notes)
         self._epoch = opened.epoch
         self.records: deque[LogRecord] = deque(self.window.restore(opened))

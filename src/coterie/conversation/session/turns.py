@@ -15,6 +15,7 @@ from coterie.conversation.operations import machine
 from coterie.conversation.operations.descriptions import awaiting_line, outcome_line, seconds, status_line
 from coterie.conversation.operations.operation import Operation, OperationState
 from coterie.conversation.session.builtin_tools import BUILTIN_TOOLS, BuiltinCommands, definitions
+from coterie.conversation.session.remembering import Remembering
 from coterie.conversation.session.scheduler import OperationScheduler
 from coterie.conversation.session.session_log import SessionLog
 from coterie.conversation.session.speaker import AnswerCut, ModelInterrupted, Speaker
@@ -43,6 +44,7 @@ class TurnRunner:
         calls: ToolCallPolicy,
         commands: BuiltinCommands,
         speaker: Speaker,
+        remembering: Remembering,
     ) -> None:
         self._session_log = session_log
         self._host = session_log.host
@@ -50,6 +52,9 @@ class TurnRunner:
         self._calls = calls
         self._commands = commands
         self._speaker = speaker
+        self._remembering = remembering
+        self._recalled = ""
+        """What the model is told of the user in this turn."""
         self._sizes: dict[tuple[str, ...], int] = {}
         """The estimated tokens of tools by their names."""
         self._span = NO_SPAN
@@ -75,6 +80,7 @@ class TurnRunner:
         self._current = said.turn
         self._stopped.clear()
         try:
+            self._recalled = await self._remembering.recall(said.text)
             await self._answer(said.turn, lane, texts, said.schema)
         except (StorageError, ConversationError):
             raise
@@ -183,7 +189,7 @@ class TurnRunner:
         """Return the request, and the estimated tokens of its messages."""
         settings = self._host.settings
         operations = self._session_log.operations.values()
-        parts = [self._session_log.instructions]
+        parts = [self._session_log.instructions, self._recalled]
         if lane is Lane.SECOND:
             lines = [status_line(each, self._scheduler.queue, self._session_log.now) for each in self._scheduler.unfinished]
             parts.append(settings.second_instructions)

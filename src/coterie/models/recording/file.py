@@ -6,6 +6,7 @@ import hashlib
 import io
 import logging
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -306,3 +307,18 @@ def recorded_spending(path: Path) -> dict[str, Any]:
                 spent["tokens"] += usage.input_tokens + usage.output_tokens
                 spent["dollars"] += usage.cost or 0.0
     return {"run": run, "agents": agents}
+
+
+def remove_agents(path: Path, agents: Collection[str]) -> int:
+    """Remove the requests of agents from a recording that no gateway has open, and return their number.
+
+    The rest is written to a file beside it, which then replaces it. Raises `RecordingDamaged`, and `OSError`.
+    """
+    entries = read(path)
+    kept = [each for each in entries.values() if each.agent not in agents]
+    if len(kept) == len(entries):
+        return 0
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_bytes(b"".join(line + b"\n" for line in (_FIRST, *map(msgspec.json.encode, kept))))
+    temporary.replace(path)
+    return len(entries) - len(kept)

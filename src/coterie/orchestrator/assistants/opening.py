@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +14,11 @@ from typing import Any, Self
 import msgspec
 from pydantic import ValidationError
 
-from coterie.conversation import Conversations
+from coterie.conversation import Conversations, RecallRecent, RecallRelevant, UserMemories
 from coterie.errors import ScenarioError, StorageError, describe
 from coterie.errors.orchestrator import RunFolderFailed, RunUnknown
 from coterie.kernel import Clock, SystemClock
+from coterie.memory import MemoryConfig, TieredMemory
 from coterie.models import Model, ModelGateway
 from coterie.orchestrator.assistants.assistant import Assistant, Place
 from coterie.orchestrator.assistants.scenario import KIND, AssistantScenario, AssistantSettings, conversation_faults
@@ -177,6 +178,7 @@ def open_assistant(
             stack.callback(assistant.close)
         answering = _model(loaded, assistant, model, base_url, clock, stack)
         settings = loaded.scenario.behaviour(assistant.instructions)
+        memories = stack.enter_context(_memory(loaded, folder))
         servers = [stack.enter_context(each) for each in servers_of(loaded.path, loaded.scenario.mcp)]
         conversations = stack.enter_context(
             Conversations(
@@ -184,6 +186,7 @@ def open_assistant(
                 [*assistant.tools, *servers],
                 store=folder / "conversations.db",
                 provide=assistant.provide,
+                memory=memories,
                 settings=settings,
                 clock=clock,
             )
@@ -191,6 +194,18 @@ def open_assistant(
         opened = OpenAssistant(loaded, assistant, conversations, answering)
         return opened.ends_with(stack.pop_all())
     raise AssertionError("unreachable")
+
+
+@contextlib.contextmanager
+def _memory(loaded: LoadedAssistant, folder: Path) -> Iterator[UserMemories | None]:
+    """Yield the memories of users, open, or None without the table for them."""
+    table = loaded.scenario.memory
+    if table is None:
+        yield None
+        return
+    policy = RecallRecent(table.recall) if table.newest else RecallRelevant(table.recall)
+    with TieredMemory(MemoryConfig(path=folder / "memory.db")) as memory:
+        yield UserMemories(memory, recall=policy, summarise=table.summarise)
 
 
 def _open(loaded: LoadedAssistant, place: Place) -> Assistant:

@@ -56,6 +56,17 @@ class AssistantModelSettings(_Part):
     """The address of an OpenAI-compatible server."""
 
 
+class MemoryTable(_Part):
+    """The table ``[memory]``: what the assistant remembers of users, in ``memory.db`` in its folder."""
+
+    recall: int = Field(default=5, ge=1, le=100)
+    """Memories in a prompt at most."""
+    newest: bool = False
+    """Whether these are the newest, instead of those that have most to do with the question."""
+    summarise: bool = True
+    """Whether a model writes down what is worth to remember when a conversation has become idle."""
+
+
 ConversationTable: type[BaseModel] = create_model(
     "ConversationTable",
     __base__=_Part,
@@ -101,6 +112,8 @@ class AssistantScenario(_Part):
     """The settings of the conversation."""
     settings: dict[str, Any] = {}
     """The settings of the provider, checked against its own model."""
+    memory: MemoryTable | None = None
+    """Memory of users across conversations; without the table there is none."""
     mcp: dict[str, McpServerTable] = {}
     """MCP servers, by names of your choice, whose tools the assistant gets beside the provider's."""
 
