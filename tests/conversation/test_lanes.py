@@ -310,3 +310,28 @@ def test_a_guard_refuses_before_anything_is_written() -> None:
 def log_in_function(context) -> str:  # type: ignore[no-untyped-def] # by its name alone it gets the context
     context.note("user", 1)
     return "in"
+
+
+def test_a_short_write_of_the_second_lane_runs_beside_others_unless_they_use_the_same() -> None:
+    shop = Shop()
+
+    @tool(effect="write", resources=["login"], second_lane=True)
+    def log_in() -> str:
+        return "logged in"
+
+    @tool(effect="write", resources=["contract"], second_lane=True)
+    def sign() -> str:
+        return "signed"
+
+    shop.tools += [log_in, sign]
+
+    async def work() -> None:
+        async with shop.chat() as chat:
+            await chat.send("!close_contract").end()
+            await shop.began
+            assert await chat.send("!log_in").answer() == "logged in"
+            assert "op-1 close_contract uses the same" in await chat.send("!sign").answer()
+            shop.gate.set()
+            await chat.settle()
+
+    run(work)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from coterie.conversation import Effect, Finding, Secret, Tool, ToolContext, tool
 
@@ -58,6 +58,9 @@ def _or_reason(look: Callable[[], object]) -> str | None:
     except Refusal as refusal:
         return str(refusal)
     return None
+
+
+Language = Literal["en", "de"]
 
 
 # Who one is.
@@ -153,11 +156,12 @@ def list_addons(context: ToolContext, number: str) -> dict[str, Any]:
     return company.accounts.addons(me, number)
 
 
-async def get_billing_summary(context: ToolContext, number: str) -> dict[str, Any]:
+async def get_billing_summary(context: ToolContext, number: str, language: Language = "en") -> dict[str, Any]:  # noqa: ARG001 - for the report
     """Put together the latest bills from the billing systems. Takes a while.
 
     Args:
         number: The customer's own telephone number.
+        language: The language of the customer.
     """
     company, me = _company(context)
     await _steps(context, company, BILLING)
@@ -181,11 +185,12 @@ async def set_data_alerts(
     return await company.changes.set_alert(_order(context, me, number), percent, gigabytes_left)
 
 
-async def close_contract(context: ToolContext, number: str) -> str:
+async def close_contract(context: ToolContext, number: str, language: Language = "en") -> str:  # noqa: ARG001 - for the report
     """Close the customer's contract, for good. Takes a while.
 
     Args:
         number: The customer's own telephone number.
+        language: The language of the customer.
     """
     company, me = _company(context)
     await _steps(context, company, CLOSING)
@@ -193,12 +198,13 @@ async def close_contract(context: ToolContext, number: str) -> str:
     return await company.changes.close(_order(context, me, number))
 
 
-async def change_package(context: ToolContext, number: str, package: str) -> str:
+async def change_package(context: ToolContext, number: str, package: str, language: Language = "en") -> str:  # noqa: ARG001 - for the report
     """Move the customer to another package, with a new contract. Takes a while.
 
     Args:
         number: The customer's own telephone number.
         package: The name of the new package.
+        language: The language of the customer.
     """
     company, me = _company(context)
     await _steps(context, company, CHANGING)
@@ -206,13 +212,20 @@ async def change_package(context: ToolContext, number: str, package: str) -> str
     return await company.changes.change(_order(context, me, number), package)
 
 
-async def purchase_roaming_pass(context: ToolContext, number: str, country: str, roaming_pass: str) -> str:
+async def purchase_roaming_pass(
+    context: ToolContext,
+    number: str,
+    country: str,
+    roaming_pass: str,
+    language: Language = "en",  # noqa: ARG001 - for the report
+) -> str:
     """Buy a roaming pass for a journey. Takes a while.
 
     Args:
         number: The customer's own telephone number.
         country: Where the customer is going, in English.
         roaming_pass: The id of the pass, such as europe-7.
+        language: The language of the customer.
     """
     company, me = _company(context)
     await _steps(context, company, BUYING)
@@ -221,7 +234,7 @@ async def purchase_roaming_pass(context: ToolContext, number: str, country: str,
 
 
 def _order(context: ToolContext, me: str, number: str) -> Order:
-    return Order(me, number, f"{me}:{context.idempotency_key}")
+    return Order(me, number, f"{me}:{context.idempotency_key}", permitted=True)
 
 
 def _what_closing_means(context: ToolContext, number: str) -> str:
@@ -285,8 +298,8 @@ def tools(time_scale: float) -> list[Tool]:
         "report": report,
     }
     return [
-        tool(effect=write, resources=["login"])(start_login),
-        tool(effect=write, resources=["login"])(verify_login),
+        tool(effect=write, resources=["login"], second_lane=True)(start_login),
+        tool(effect=write, resources=["login"], second_lane=True)(verify_login),
         tool(effect=read)(list_available_packages),
         tool(effect=read)(recommend_packages),
         tool(effect=read)(get_roaming_info),

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from coterie.conversation import forget_user
-from coterie.errors.orchestrator import RunUnknown
+from coterie.errors import InvalidSetting
 from coterie.memory import MemoryConfig, TieredMemory
 from coterie.storage import open_database
 
@@ -29,7 +29,7 @@ def forget(
     """Delete the conversations, operations and memories of a user, in all assistants that no program has open."""
     folders = sorted({each.parent for each in (*out.glob(_CONVERSATIONS), *out.glob(f"*/{_CONVERSATIONS}"))})
     if not folders:
-        raise RunUnknown(out, f"there is no {_CONVERSATIONS} in it; give the folder of the assistants by --out")
+        raise InvalidSetting("--out", str(out), f"a folder of assistants: with {_CONVERSATIONS} in it, or in a folder in it")
     console = Console(highlight=False)
     if not yes:
         places = ", ".join(str(each) for each in folders)

@@ -14,6 +14,38 @@ from coterie.models import RuleModel
 
 LOG_IN = [("07700 900101", "6 digits of the code"), ("482913", "")]
 TALKS = {
+    "in German, from the login to the closing": [
+        ("Hallo", "Guten Tag! Hier ist der Schalter der Telefongesellschaft."),
+        ("Kündige bitte meinen Vertrag", "Wie lautet Ihre Telefonnummer?"),
+        ("07700 900101", "die 6 Ziffern des Codes"),
+        ("482913", "würde endgültig gekündigt und die Nummer aufgegeben"),
+        ("ja bitte", "Die Kündigung Ihres Vertrags läuft."),
+        ("Wie weit ist es?", "Die Kündigung Ihres Vertrags ist zu 10 % erledigt"),
+        ("Was kostet Roaming in Spanien?", "Spanien gehört zur Zone Europe. Ohne Pass kosten Daten £5.00 je GB."),
+        (
+            "Zeig mir die Rechnung von 07700 900102",
+            "mit der Endung 01 angemeldet, deshalb kann ich zu der Nummer mit der Endung 02",
+        ),
+        ("Brich es ab", "Das ist abgebrochen. Es wurde nichts getan."),
+        ("thanks, and what is my package?", "You have Everyday 20"),
+    ],
+    "in German, a pass with all details one by one": [
+        ("Ich möchte einen Roaming-Pass kaufen", "Wie lautet Ihre Telefonnummer?"),
+        ("07700 900101", "Ziffern"),
+        ("482913", "Wohin reisen Sie?"),
+        ("Japan", "Welchen Pass möchten Sie?"),
+        ("eine Woche", "würde £25.00 kosten"),
+        ("nein", "Es wurde nichts getan."),
+    ],
+    "a login while something runs": [
+        ("show my bill", "telephone number?"),
+        ("07700 900101", "6 digits"),
+        ("482913", "Your billing summary is under way"),
+        ("my number is 07700 900102", "6 digits of the code"),
+        ("482913", "Logged in as Bob Okafor"),
+        ("what is my package?", "Starter 5"),
+        ("how far is it?", "Your billing summary is 10 % done"),
+    ],
     "a pass, with all details one by one": [
         ("buy a roaming pass", "What is your telephone number?"),
         *LOG_IN[:1],

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from coterie.kernel import Clock
 from coterie.storage import Database, ReadTransaction, Row, Transaction
 
-from ..numbers import ending, money
+from ..numbers import ending, money, normal
 from ..refusal import Refusal
 from .accounts import customer, package
 from .catalogue import place, roaming_pass
@@ -23,6 +23,8 @@ class Order:
     namespace: str
     number: str
     key: str
+    permitted: bool = False
+    """Whether the customer was logged in with the number when the order was taken. Another login meanwhile does not stop it."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Changes:
 
     async def _once(self, order: Order, action: str, work: Callable[[Transaction, str], tuple[str, str]]) -> str:
         def take(write: Transaction) -> str:
-            number = self.identity.require(write, order.namespace, order.number)
+            number = normal(order.number) if order.permitted else self.identity.require(write, order.namespace, order.number)
             row = write.row("SELECT said, undone FROM telco_changes WHERE key = ?", (order.key,))
             if row is not None:
                 if row[1]:

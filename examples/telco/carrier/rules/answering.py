@@ -6,14 +6,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from coterie.models import ModelReply, ModelRequest, ToolCall, ToolResult
 
 from ..numbers import ending
 from . import phrases
 from .dialogue import Dialogue
+from .german import in_german
 from .tasks import needed
 from .wishes import PUBLIC, TASKS, Wish, understand
 
+_LONG = ("close_contract", "change_package", "purchase_roaming_pass", "get_billing_summary")
 _BACK = 6
 """Turns that a wish is remembered while one logs in, or answers a question."""
 _ASKED = {
@@ -51,6 +55,11 @@ _CALLED = {
 def answer(request: ModelRequest) -> ModelReply:
     """Answer a request as a language model would: with calls of tools, or with a text."""
     dialogue = Dialogue.of(request.exchanges)
+    reply = _answer(request, dialogue)
+    return msgspec.structs.replace(reply, text=in_german(reply.text)) if dialogue.german and reply.text else reply
+
+
+def _answer(request: ModelRequest, dialogue: Dialogue) -> ModelReply:
     offered = {tool.name for tool in request.tools}
     if not offered:
         # Results to merge with later messages are at the end of the instructions, a line each.
@@ -195,7 +204,9 @@ class _Answer:
             return _say(arguments)
         if kind == "purchase_roaming_pass" and "roaming_pass" not in arguments:
             return self._call("get_roaming_info", **arguments)
-        return self._call(kind, **({} if kind in PUBLIC else {"number": number}), **arguments)
+        # The result of a long operation is told without the model, so its tool has to know the language.
+        language = {"language": "de"} if self.dialogue.german and kind in _LONG else {}
+        return self._call(kind, **({} if kind in PUBLIC else {"number": number}), **arguments, **language)
 
     def _call(self, name: str, **arguments: Any) -> ModelReply:
         """Call a tool; queue one that is not offered now, if possible."""
@@ -221,10 +232,13 @@ class _Answer:
 
     def _waiting_task(self) -> tuple[str, Wish] | None:
         """Return the request that the customer made before the login."""
-        for turn in reversed(self.dialogue.turns[-_BACK:-1]):
-            wish = understand(turn.question)
+        turns = self.dialogue.turns
+        for place in range(len(turns) - 2, max(-1, len(turns) - 1 - _BACK), -1):
+            wish = understand(turns[place].question)
             if wish.kind in TASKS and wish.kind not in PUBLIC:
-                return (wish.kind, wish) if all(call.name != wish.kind or result.failed for call, result in turn.done) else None
+                done = [each for turn in turns[place:] for each in turn.done]
+                called = {call.arguments.get("tool", call.name) for call, result in done if not result.failed}
+                return (wish.kind, wish) if wish.kind not in called else None
         return None
 
     def _task_before_login(self) -> str | None:

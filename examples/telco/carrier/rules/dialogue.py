@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from coterie.models import PromptMessage, TextMessage, ToolCall, ToolResult
 
 from ..numbers import same
+from .german import in_english, is_german, question_in_english
 
 _UNKNOWN = re.compile(r"(op-\d+) \w+(?::| touches the same, and) it is unknown|interrupted during [^(]*\((op-\d+)\)")
 
@@ -27,22 +28,27 @@ class Dialogue:
     """A prompt, sorted into turns. The last one is unanswered."""
 
     turns: list[Turn]
+    german: bool = False
+    """Whether the customer writes German: by the latest message that tells."""
 
     @classmethod
     def of(cls, exchanges: Iterable[PromptMessage]) -> Dialogue:
         """Sort a prompt."""
         turns = [Turn("")]
+        german = False
         calls: dict[str, ToolCall] = {}
         for each in exchanges:
             if isinstance(each, TextMessage) and each.role == "user":
-                turns.append(Turn(each.text))
+                told = is_german(each.text)
+                german = german if told is None else told
+                turns.append(Turn(in_english(each.text) if german else each.text))
             elif isinstance(each, TextMessage):
-                turns[-1].said.append(each.text)
+                turns[-1].said.append(question_in_english(each.text))
             elif isinstance(each, ToolCall):
                 calls[each.id] = each
             elif (call := calls.get(each.id)) is not None:
                 turns[-1].done.append((call, each))
-        return cls(turns)
+        return cls(turns, german)
 
     @property
     def now(self) -> Turn:

@@ -10,6 +10,8 @@ from typing import Any
 from coterie.conversation import Operation
 from coterie.models import ToolCall, ToolResult
 
+from .german import in_german
+
 ASK_NUMBER = "For that I need to know who you are. What is your telephone number?"
 ASK_CODE = "Please tell me the 6 digits of the code."
 ASK_COUNTRY = "Which country are you asking about?"
@@ -77,7 +79,8 @@ def spoken(call: ToolCall, result: ToolResult) -> str:
 
 def report(operation: Operation) -> str:
     """Return the text for the customer about an ended operation, without a model's wording."""
-    return outcome(f"{operation.id} {operation.tool} {operation.state}: {operation.content or operation.detail}")
+    text = outcome(f"{operation.id} {operation.tool} {operation.state}: {operation.content or operation.detail}")
+    return in_german(text) if operation.arguments.get("language") == "de" else text
 
 
 def under_way(text: str) -> dict[str, str]:

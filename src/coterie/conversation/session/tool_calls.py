@@ -9,7 +9,7 @@ import msgspec
 
 from coterie.conversation.events import Lane
 from coterie.conversation.operations.descriptions import outcome_line
-from coterie.conversation.operations.machine import active_writer
+from coterie.conversation.operations.machine import active_writer, overlap
 from coterie.conversation.operations.operation import Effect, Operation, OperationState
 from coterie.conversation.session.approvals import Approvals
 from coterie.conversation.session.call_checks import CallChecks
@@ -29,7 +29,7 @@ def lane_of(operations: Iterable[Operation]) -> Lane:
 
 def tools_for_lane(tools: Mapping[str, Tool], lane: Lane) -> list[Tool]:
     """Return the tools that a lane offers to the model."""
-    return [each for each in tools.values() if each.offered and (lane is Lane.MAIN or each.effect is Effect.READ)]
+    return [each for each in tools.values() if each.offered and (lane is Lane.MAIN or each.second_lane)]
 
 
 def refusal(
@@ -46,8 +46,11 @@ def refusal(
     """
     if lane is Lane.MAIN or requested:
         return ""
-    if tool.effect is Effect.WRITE:
+    if not tool.second_lane:
         return f"{tool.name} changes something, and something else is running: queue it with request, or wait"
+    if tool.effect is Effect.WRITE:
+        busy = next((each for each in operations if not each.ended and overlap(each.resources, resources)), None)
+        return f"{busy.id} {busy.tool} uses the same: queue it with request, or wait" if busy is not None else ""
     writer = active_writer(operations, resources)
     if writer is not None:
         return f"{writer.id} {writer.tool} is changing what {tool.name} reads: wait for its result, or queue it with request"

@@ -45,6 +45,7 @@ class Tool:
         effect: Effect | str = Effect.WRITE,
         resources: Iterable[str] | Callable[..., Iterable[str]] | None = None,
         scope: ResourceScope | str = ResourceScope.USER,
+        second_lane: bool = False,
         long_running: bool = False,
         expected: float | None = None,
         patience: float | None = None,
@@ -70,7 +71,7 @@ class Tool:
             check_number(f"{at}: {setting}", value, optional=True)
         for setting, value in {"timeout": timeout, "idle_timeout": idle_timeout}.items():
             check_number(f"{at}: {setting}", value, above=0, optional=True)
-        for setting, flag in {"long_running": long_running, "idempotent": idempotent}.items():
+        for setting, flag in {"long_running": long_running, "idempotent": idempotent, "second_lane": second_lane}.items():
             check_instance(f"{at}: {setting}", flag, bool, "True or False")
         if not callable(confirm):
             check_instance(f"{at}: confirm", confirm, (bool, str), "True, False, the question, or a function that returns it")
@@ -92,6 +93,8 @@ class Tool:
         self.arguments = arguments if arguments is not None else ToolArguments(function, names or {}, where)
         self._offered = offered
         self.long_running = long_running
+        self.second_lane = second_lane or self.effect is Effect.READ
+        """Whether it may be called while an operation is queued or running."""
         self.expected = expected
         self.patience = patience
         self.timeout = timeout
@@ -213,6 +216,7 @@ def tool(
     effect: Effect | str = Effect.WRITE,
     resources: Iterable[str] | Callable[..., Iterable[str]] | None = None,
     scope: ResourceScope | str = ResourceScope.USER,
+    second_lane: bool = False,
     long_running: bool = False,
     expected: float | None = None,
     patience: float | None = None,
@@ -247,7 +251,8 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Tool 
     `effect` is ``write`` unless set. `resources` are names, or a function of the arguments that returns them: calls that
     share a resource run one after the other if one of them writes. The default is ``*``, all resources, for a write and
     none for a read. `scope` says how far these names reach: ``conversation``, ``user``, or ``all``. The default is ``user``:
-    the conversations of one user exclude each other, and strangers never wait for each other. `long_running` moves a call to the background at once; other calls move there after their `patience`
+    the conversations of one user exclude each other, and strangers never wait for each other. `second_lane` allows a short write, such as a login, while other operations run, if none of them
+    uses its resources. `long_running` moves a call to the background at once; other calls move there after their `patience`
     (the conversation's unless set), or at once if past runs took longer. `expected` is the estimated run time until there
     are enough past runs.
 
