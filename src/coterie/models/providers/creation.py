@@ -11,6 +11,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import aiohttp  # noqa: F401 - the client below needs it; if it is missing, the error names the extra
 import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient, Omit
+from openai._models import construct_type
+from openai.types.chat import ChatCompletion
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, create_async_httpx2_client, infer_model, parse_model_id
 from pydantic_ai.models.openai import OpenAIChatModel
@@ -20,6 +22,7 @@ from pydantic_ai.providers import Provider, infer_provider, infer_provider_class
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from coterie.errors import InvalidSetting, KeyMissing, ModelError
+from coterie.models.providers.direct import HELD
 from coterie.models.redaction import Redactor
 
 ON_AIOHTTP = (
@@ -56,6 +59,14 @@ def send_unchanged(client: AsyncOpenAI) -> None:
     create: Any = completions.create
 
     async def straight(**given: Any) -> Any:
+        held = HELD.get()
+        if held is not None:
+            held.given = given
+            if held.error is not None:
+                raise held.error
+            if held.answered:
+                whole = isinstance(held.response, dict)
+                return construct_type(value=held.response, type_=ChatCompletion) if whole else held.response
         body = {name: given[name] for name in ("messages", "tools") if isinstance(given.get(name), list)}
         left: dict[str, Any] = {name: [] if name == "messages" else Omit() for name in body}
         return await create(**{**given, **left, "extra_body": {**body, **(given.get("extra_body") or {})}})

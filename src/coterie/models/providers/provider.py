@@ -35,7 +35,7 @@ class ProviderModel:
     ) -> None:
         check_instance("ProviderModel.model", model, str, "a model string such as 'openai:gpt-5-mini'")
         try:
-            from coterie.models.providers import creation  # noqa: PLC0415 - Pydantic AI is optional, and slow to import
+            from coterie.models.providers import creation, direct  # noqa: PLC0415 - Pydantic AI is optional, and slow to import
             from coterie.models.providers.translation import ProviderTranslator  # noqa: PLC0415 - as above
         except ImportError as error:
             if not (error.name or "").startswith(("pydantic_ai", "openai", "genai_prices", "aiohttp", "httpx2")):
@@ -45,6 +45,7 @@ class ProviderModel:
         self._redactor = Redactor()
         self._opened = creation.open_model(model, base_url, self._redactor)
         self._redactor = self._opened.redactor
+        self._direct = direct.direct_completions(model, self._opened.model)
         self._translator = ProviderTranslator(model, clock or SystemClock(), self._redactor)
 
     @property
@@ -65,13 +66,19 @@ class ProviderModel:
         """Return the reply. Raises `ModelError`, whose text and causes hold no key."""
         failed: ModelError
         try:
-            return await self._translator.ask(self._opened.model, request)
+            if self._direct is not None:
+                return await self._direct.ask(request, self._ask)
+            return await self._ask(request)
         except ModelError:
             raise
         except Exception as error:  # noqa: BLE001 - any exception of a provider becomes a ModelError
             failed = self._translator.error(error)
         # Outside the handler: the provider's exception holds its request, which holds the key.
         raise failed
+
+    async def _ask(self, request: ModelRequest) -> ModelReply:
+        """Return the reply through Pydantic AI."""
+        return await self._translator.ask(self._opened.model, request)
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
         """Yield the pieces of the reply, and the whole reply last. Raises `ModelError`, as `ask` does."""
