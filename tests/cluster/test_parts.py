@@ -1,0 +1,161 @@
+"""Parts of the cluster that need no Ray: the directory, placement, homes, queues, arguments, the token, and the files in `deploy`."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from coterie import AgentRef, Runtime
+from coterie.cluster import arguments
+from coterie.cluster.directory import Directory
+from coterie.cluster.frame_queue import FrameQueue, LinkLimits
+from coterie.cluster.placement import Homes, Placement, Placer
+from coterie.cluster.security import make_token, use_token
+from coterie.cluster.wire import ClusterMember, ClusterSettings, MemberReport
+from coterie.errors import DefinitionError, MessageTooLarge, TransportError
+from coterie.errors.cluster import ClusterError, NoNodeFits, UnknownNode
+from coterie.kernel import Codec
+from coterie.kernel.codec import Extension
+from tests.cluster.people import Bump, Counter, Start
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+def member(name: str, turn: int = 1, **more: Any) -> ClusterMember:
+    return ClusterMember(name, f"{name}-{turn}", actor=f"actor-{name}", machine=f"machine-{name}", lease=1.0, **more)
+
+
+class Time:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_silent_member_is_lost_and_does_not_come_back() -> None:
+    time = Time()
+    directory = Directory(ClusterSettings(lost_after=5.0), time)
+    for name in ("a", "b"):
+        directory.report(MemberReport(member(name), names={}))
+    assert directory.take_name("x", member("a")) == (True, None)
+    directory.set_address("x", "a-1", "coterie://a-1/x#1")
+    time.now = 4.0
+    directory.report(MemberReport(member("b")))
+    time.now = 6.0
+    directory.expire()
+    assert [each.name for each in directory.view().members] == ["b"]
+    assert directory.holder("x") is None
+    view = directory.report(MemberReport(member("a")))
+    assert view.lost
+    assert "silent for 6.0 s" in view.verdict
+    assert not directory.report(MemberReport(member("a", 2))).verdict
+
+
+def test_a_node_on_a_dead_machine_is_lost_at_once_and_a_new_runtime_replaces_the_earlier() -> None:
+    directory = Directory(ClusterSettings(), Time())
+    for name in ("a", "b"):
+        directory.report(MemberReport(member(name), names={}))
+    directory.expire(["machine-b"])
+    directory.report(MemberReport(member("b", 2)))
+    assert [each.runtime for each in directory.view().members] == ["b-2"]
+
+
+def test_a_new_directory_gives_out_no_name_before_it_knows_those_of_all_nodes() -> None:
+    directory = Directory(ClusterSettings(), Time(), expected=["actor-a", "actor-b"])
+    assert directory.report(MemberReport(member("a"))).wants_names
+    directory.report(MemberReport(member("a"), names={}))
+    assert directory.take_name("x", member("a")) == (False, None)
+    directory.report(MemberReport(member("b"), names={"x": "coterie://b-1/x#1"}))
+    given, holder = directory.take_name("x", member("a"))
+    assert not given
+    assert holder is not None
+    assert holder.node == "b"
+
+
+def test_another_version_of_the_wire_is_refused() -> None:
+    directory = Directory(ClusterSettings(), Time())
+    view = directory.report(MemberReport(msgspec.structs.replace(member("a"), protocol=99)))
+    assert "speaks version 99 of the wire" in view.verdict
+    assert not directory.view().members
+
+
+def test_only_the_keys_of_a_lost_node_move() -> None:
+    keys = [f"account/{n}" for n in range(300)]
+    three, two = Homes([member(name) for name in "abc"]), Homes([member(name) for name in "ab"])
+    before, after = [three.home(key) for key in keys], [two.home(key) for key in keys]
+    assert {home for home in before if home is not None} == {"a-1", "b-1", "c-1"}
+    assert min(before.count(f"{name}-1") for name in "abc") > 60
+    assert all(now == was for now, was in zip(after, before, strict=True) if was != "c-1")
+    draining = Homes([member("a", draining=True), member("b"), member("c")])
+    assert {draining.home(key) for key in keys} == {"b-1", "c-1"}
+    assert Homes([]).home("account/1") is None
+
+
+def test_a_placement_that_cannot_be_had_says_what_there_is() -> None:
+    placer, nodes = Placer(), [member("a", load=5), member("b", labels={"zone": "x"}, resources={"gpu": 1.0})]
+    assert [each.name for each in placer.choose(nodes, Placement(), 6)] == ["b"] * 5 + ["a"]
+    with pytest.raises(NoNodeFits, match="no node has the label zone=y and 1 of the resource 'gpu'; there are a, b"):
+        placer.choose(nodes, Placement(labels={"zone": "y"}, resources={"gpu": 1}))
+    with pytest.raises(UnknownNode, match="no living node 'c'; it has a, b"):
+        placer.choose(nodes, Placement(node="c"))
+
+
+def test_a_queue_holds_senders_back_and_then_refuses() -> None:
+    queue = FrameQueue("a-1", LinkLimits(max_message=100, queue_messages=2))
+    with pytest.raises(MessageTooLarge):
+        queue.put(bytes(101))
+    for _ in range(4):
+        queue.put(b"x")
+    room = queue.room(0.0)
+    assert room is not None
+    with pytest.raises(TransportError, match="takes them too slowly"):
+        queue.put(b"x")
+    assert queue.take() == [b"x"] * 4
+    assert room.done
+    queue.end("it is lost")
+    with pytest.raises(TransportError, match="has ended: it is lost"):
+        queue.put(b"x")
+
+
+def test_arguments_arrive_by_the_types_of_the_constructor() -> None:
+    with Runtime() as runtime:
+        codec = Codec([Extension(AgentRef, 1, lambda ref: str(ref.address), runtime.reference)])
+        packed = arguments.pack(codec, Counter, (Start(3),), {"step": 2})
+        assert arguments.unpack(codec, Counter, packed) == ((Start(3),), {"step": 2})
+        message = arguments.pack(codec, Counter, (Bump(2),), {})
+        assert arguments.unpack(codec, Counter, message) == ((Bump(2),), {})
+    with pytest.raises(DefinitionError, match="defined inside a function"):
+        arguments.class_name(type("Local", (Counter,), {"__qualname__": "f.<locals>.Local"}))
+    with pytest.raises(DefinitionError, match="other nodes cannot import the program itself"):
+        arguments.class_name(type("Local", (Counter,), {"__module__": "__main__"}))
+    with pytest.raises(DefinitionError, match="node left cannot load it: ModuleNotFoundError"):
+        arguments.find_class("no_such_module:Local", "left")
+
+
+def test_the_token_is_readable_by_its_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "")
+    with pytest.raises(ClusterError, match="there is no token at"):
+        use_token(tmp_path / "token")
+    file = make_token(tmp_path / "token")
+    assert make_token(file) == file
+    assert use_token(file) == {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(file)}
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    file.chmod(0o644)
+    with pytest.raises(ClusterError, match="other accounts may read the token"):
+        use_token(file)
+
+
+def test_the_files_for_deployment_are_in_order() -> None:
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    assert set(compose["services"]) == {"postgres", "head", "left", "right"}
+    kubernetes = yaml.safe_load((DEPLOY / "kuberay.yaml").read_text())
+    assert (kubernetes["apiVersion"], kubernetes["kind"]) == ("ray.io/v1", "RayCluster")
+    for group in [kubernetes["spec"]["headGroupSpec"], *kubernetes["spec"]["workerGroupSpecs"]]:
+        container = group["template"]["spec"]["containers"][0]
+        assert {each["name"] for each in container["env"]} == {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"}
+        assert all(isinstance(value, str) for value in group["rayStartParams"].values())
+    instructions = {line.split()[0] for line in (DEPLOY / "Dockerfile").read_text().splitlines() if line[:1].isupper()}
+    assert {"FROM", "COPY", "RUN", "USER", "ENTRYPOINT"} <= instructions
