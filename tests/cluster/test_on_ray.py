@@ -4,16 +4,19 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import pytest
 
 from coterie import Leased, Runtime
-from coterie.cluster import Cluster, Placement, rays
+from coterie.cluster import Cluster, HostedAgents, Placement, rays
 from coterie.errors import DefinitionError, DeliveryError, EncodeFailed, InvalidSetting, NameTaken
 from coterie.errors.cluster import ClusterUnavailable
+from coterie.rounds import Graph, RoundResult, Simulation, together
 from coterie.testing.conformance import RuntimeConformance
 from coterie.testing.waiting import eventually
+from coterie.world import World, resolvers
 from tests.cluster.conftest import Machines
 from tests.cluster.mirror import ThroughRay, start_mirror
 from tests.cluster.people import (
@@ -38,8 +41,9 @@ from tests.cluster.people import (
     Watcher,
     Where,
 )
+from tests.rounds.fishing import NAMES, Fisher, Quota, judge, settle
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -259,3 +263,39 @@ def test_a_frozen_node_loses_its_keys_and_does_nothing_when_it_comes_back(cluste
     settled(cluster, "a", "b")
     assert cluster.node("b").runtime != node.runtime
     load.check()
+
+
+# What stands on the runtime.
+
+
+def digest_of_a_fishery(agents: Mapping[str, Any], on_round: Callable[[RoundResult], None] | None = None) -> str:
+    world = World({"lake": 100})
+    simulation = Simulation(
+        world,
+        agents,
+        Graph.chain("look", together(judge), "fish"),
+        resolver=resolvers.Rationing("lake", into="basket/{agent}"),
+        settle=settle,
+        mechanisms={"quota": Quota},
+        seed=3,
+    )
+    simulation.run(12, on_round)
+    return world.digest()
+
+
+def test_a_simulation_over_nodes_has_the_outcome_of_one_process_also_if_a_node_is_killed(cluster: Cluster) -> None:
+    alone = digest_of_a_fishery({name: Fisher() for name in NAMES})
+    placement = Placement(strategy="spread")
+    with HostedAgents(cluster, dict.fromkeys(NAMES, (Fisher,)), placement) as hosted:
+        assert digest_of_a_fishery(hosted.agents) == alone
+    settled(cluster, "a", "b")
+    killed = cluster.node("b")
+
+    def kill(result: RoundResult) -> None:
+        if result.number == 4:
+            os.kill(killed.pid, signal.SIGKILL)
+
+    with HostedAgents(cluster, dict.fromkeys(NAMES, (Fisher,)), placement) as hosted:
+        assert digest_of_a_fishery(hosted.agents, kill) == alone
+    eventually(lambda: any(each.name == "b" and each.runtime != killed.runtime for each in cluster.nodes()), timeout=40.0)
+    settled(cluster, "a", "b")

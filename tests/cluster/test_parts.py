@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from coterie import AgentRef, Runtime
 from coterie.cluster import arguments

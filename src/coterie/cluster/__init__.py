@@ -9,6 +9,10 @@ Ordinary agents end with their node, and their watchers get `AgentDown`. Deliver
 """
 
 try:
+    # Ray reads the mode of authentication when it is imported.
+    from coterie.cluster.security import use_token
+
+    use_token()
     import ray
 except ImportError as error:
     from coterie.errors import ExtraMissing
@@ -16,10 +20,11 @@ except ImportError as error:
     raise ExtraMissing("the cluster", "cluster") from error
 
 from coterie.cluster.cluster import Cluster
+from coterie.cluster.hosting import HostedAgents
 from coterie.cluster.placement import Placement
 from coterie.cluster.transport import RayTransport
 from coterie.cluster.wire import ClusterMember, ClusterSettings
 
-__all__ = ["Cluster", "ClusterMember", "ClusterSettings", "Placement", "RayTransport"]
+__all__ = ["Cluster", "ClusterMember", "ClusterSettings", "HostedAgents", "Placement", "RayTransport"]
 
 del ray

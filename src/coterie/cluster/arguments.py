@@ -16,6 +16,9 @@ from coterie.kernel.codec import Packed
 from coterie.messaging import Message
 from coterie.runtime import Agent
 
+PLAIN = Codec()
+"""For plain data."""
+
 
 class _Arguments(msgspec.Struct, frozen=True):
     positional: list[Packed]
@@ -46,14 +49,14 @@ def find_class(name: str, node: str) -> type[Agent]:
     return found
 
 
-def pack(codec: Codec, kind: type[Agent], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+def pack(codec: Codec, kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
     """Return the arguments of a constructor as bytes. Raises `EncodeFailed`."""
     hints = _Hints(kind)
     positional = [_packed(codec, value, hints.at(place)) for place, value in enumerate(args)]
     return encode(_Arguments(positional, {name: _packed(codec, value, hints.of(name)) for name, value in kwargs.items()}))
 
 
-def unpack(codec: Codec, kind: type[Agent], data: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def unpack(codec: Codec, kind: type, data: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments of a constructor. Raises `DecodeFailed`."""
     hints = _Hints(kind)
     arguments = msgspec.msgpack.decode(data, type=_Arguments)
@@ -64,7 +67,7 @@ def unpack(codec: Codec, kind: type[Agent], data: bytes) -> tuple[tuple[Any, ...
 class _Hints:
     """The types of the parameters of a constructor, as far as it declares them."""
 
-    def __init__(self, kind: type[Agent]) -> None:
+    def __init__(self, kind: Any) -> None:
         try:
             self._hints = typing.get_type_hints(kind.__init__)
         except Exception:  # noqa: BLE001 - a type that cannot be resolved: the values must be plain data

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from coterie.cluster import arguments, rays
 from coterie.cluster.cluster import Cluster
 from coterie.cluster.frame_queue import LinkLimits
+from coterie.cluster.hosting import KEEPER, SceneCache, SceneKeeper
 from coterie.cluster.keys import KeyPlacement
 from coterie.cluster.loading import load
 from coterie.cluster.membership import Membership
@@ -73,6 +74,8 @@ class NodeHost:
         self._cluster = Cluster(self.runtime, membership, self.transport)
         self.runtime.provide(self._cluster)
         self.runtime.provide(Meetings())
+        self.runtime.provide(SceneCache())
+        self.runtime.spawn(SceneKeeper, name=KEEPER)
         membership.start([self._cluster.follow, self._follow], self._given_up)
         if self._keys is not None:
             self._keys.start(self.runtime)

@@ -22,7 +22,7 @@ from coterie.errors.cluster import ClusterError
 from coterie.kernel import Address, Checkpointable
 from coterie.messaging import Message, Request
 from coterie.rounds import Turn
-from coterie.rounds.remote import RemoteEnd, RemoteScene, RemoteTurn
+from coterie.rounds.remote import RemoteScene, RemoteTurn, RemoteTurnEnd
 from coterie.runtime import Agent, AgentRef, on
 from coterie.world import View
 
@@ -34,7 +34,7 @@ _ATTEMPTS = 20
 _LOOK, _PATIENCE = 0.002, 5.0
 
 _encode = msgspec.msgpack.encode
-_decode_end = msgspec.msgpack.Decoder(RemoteEnd).decode
+_decode_end = msgspec.msgpack.Decoder(RemoteTurnEnd).decode
 _decode_turn = msgspec.msgpack.Decoder(RemoteTurn).decode
 
 
@@ -47,7 +47,7 @@ class SetScene(Message):
 
 
 class DoTurn(Request[bytes]):
-    """Do the stage of a turn. The answer is a `RemoteEnd`, encoded."""
+    """Do the stage of a turn. The answer is a `RemoteTurnEnd`, encoded."""
 
     simulation: str
     scene: int
@@ -106,7 +106,7 @@ class Hosted(Agent):
         cache, waited = self.context.use(SceneCache), 0.0
         while (found := cache.get(message.simulation, message.scene)) is None:
             if waited > _PATIENCE:
-                return _encode(RemoteEnd(missing=True))
+                return _encode(RemoteTurnEnd(missing=True))
             await asyncio.sleep(_LOOK)
             waited += _LOOK
         turn = _decode_turn(message.turn).open(*found)
@@ -115,7 +115,7 @@ class Hosted(Agent):
         value = method(turn) if method is not None else self._agent(turn)
         if hasattr(value, "__await__"):
             value = await value
-        return _encode(RemoteEnd.of(turn, value, self._state()))
+        return _encode(RemoteTurnEnd.of(turn, value, self._state()))
 
     @on
     def get_state(self, message: GetState) -> bytes:  # noqa: ARG002 - its type says everything
@@ -238,13 +238,13 @@ class HostedProxy:
         assert problem is not None
         raise problem
 
-    async def _try(self, turn: Turn) -> RemoteEnd:
+    async def _try(self, turn: Turn) -> RemoteTurnEnd:
         if self._reference is None or not self._reference.is_alive:
             self._lose()
             self._reference = self._hosting.spawn(self._kind, self._packed)
         state = _encode(self._state) if self._restores and self._state is not None else b""
         order = DoTurn(self._hosting.id, self._hosting.show(turn, self._node()), _encode(RemoteTurn.of(turn)), state)
-        end: RemoteEnd = _decode_end(await self._reference.ask(order, timeout=None))
+        end: RemoteTurnEnd = _decode_end(await self._reference.ask(order, timeout=None))
         return end
 
     def _node(self) -> str:

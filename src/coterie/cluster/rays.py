@@ -11,7 +11,6 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from coterie.cluster.security import use_token
 from coterie.cluster.transport import Deliver
 from coterie.errors import TransportError, describe
 from coterie.errors.cluster import ClusterUnavailable
@@ -29,7 +28,6 @@ def connect(address: str, runtime_env: dict[str, Any] | None) -> bool:
     """Connect this process to Ray, unless it is; return whether this call has. Raises `ClusterUnavailable`."""
     if ray.is_initialized():
         return False
-    use_token()
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     if address != "auto":
@@ -63,9 +61,8 @@ def probe(address: str) -> None:
 def _remedy(text: str) -> str:
     if "ersion" in text:
         return "install the same versions of Python and of Ray on all machines"
-    if "oken" in text or "uthenticat" in text:
-        return "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file of the cluster's token"
-    return "look at the log of Ray, in /tmp/ray/session_latest/logs"
+    mend = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file of the cluster's token, or RAY_AUTH_MODE=disabled"
+    return f"if it has a token, {mend}; else look at the log of Ray, in /tmp/ray/session_latest/logs"
 
 
 def disconnect() -> None:

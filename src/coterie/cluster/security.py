@@ -32,7 +32,7 @@ def use_token(path: Path | None = None) -> dict[str, str]:
     """Have this process, and those that it starts, authenticate by the token of a file; return the variables of Ray for that.
 
     The environment variable ``RAY_AUTH_MODE`` goes before: with "disabled" no token is used. Without a `path` and without the
-    default file there is no authentication, which fits a cluster that was started without. Raises `ClusterError` for a named
+    default file it is Ray's own business. Call it before Ray is imported. Raises `ClusterError` for a named
     file that is missing, or that other accounts may read.
     """
     if MODE in os.environ:
@@ -43,10 +43,9 @@ def use_token(path: Path | None = None) -> dict[str, str]:
             raise ClusterError(
                 f"there is no token at {file}; copy the file of the head, which `coterie cluster start --head` made"
             )
-        variables = {MODE: "disabled"}
-    else:
-        if file.stat().st_mode & _OTHERS:
-            raise ClusterError(f"other accounts may read the token in {file}; run: chmod 600 {file}")
-        variables = {MODE: "token", PATH: str(file)}
+        return {}
+    if file.stat().st_mode & _OTHERS:
+        raise ClusterError(f"other accounts may read the token in {file}; run: chmod 600 {file}")
+    variables = {MODE: "token", PATH: str(file)}
     os.environ.update(variables)
     return variables

@@ -61,11 +61,11 @@ class RemoteTurn(msgspec.Struct, frozen=True):
         inputs = {name: freeze(value, name) for name, value in self.inputs.items()}
         stage = Stage(self.stage, None, together=False)
         turn = Turn(self.name, self.round, stage, self.place, view, inputs, self.seed, self.visit, self.first)
-        turn.roster = Roster(tuple(scene.names), {}, scene.types)
+        turn.roster = Roster(tuple(scene.names), {}, {}, scene.types)
         return turn
 
 
-class RemoteEnd(msgspec.Struct, frozen=True):
+class RemoteTurnEnd(msgspec.Struct, frozen=True):
     """The end of a remote turn: the value of the stage, the intents and proposals, and the agent's state."""
 
     value: Any = None
@@ -76,7 +76,7 @@ class RemoteEnd(msgspec.Struct, frozen=True):
     """Whether the scene was not there, so that nothing was done."""
 
     @classmethod
-    def of(cls, turn: Turn, value: Any, state: Any) -> RemoteEnd:
+    def of(cls, turn: Turn, value: Any, state: Any) -> RemoteTurnEnd:
         """Return the end of a turn. Raises `InvalidValue` for a value that is not plain data."""
         intents, proposals = turn.wanted()
         return cls(

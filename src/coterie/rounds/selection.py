@@ -94,12 +94,18 @@ class Roster:
 
     __slots__ = ("_agents", "_members", "_types", "names")
 
-    def __init__(self, names: Sequence[str], agents: Mapping[str, Any], members: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        agents: Mapping[str, Any],
+        members: Mapping[str, Sequence[str]],
+        types: dict[str, str] | None = None,
+    ) -> None:
         self.names = sorted([*names, *(each for group in members.values() for each in group)]) if members else names
         """Sorted."""
         self._agents = agents
         self._members = members
-        self._types: dict[str, str] | None = None
+        self._types = types
 
     @property
     def types(self) -> Mapping[str, str]:

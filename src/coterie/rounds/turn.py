@@ -131,6 +131,11 @@ class Turn:
         return self._stage.work
 
     @property
+    def origin(self) -> tuple[int | str, int]:
+        """The seed of the simulation, and the index of the turn's first intent: with them it can be made again elsewhere."""
+        return self._seed, self._left
+
+    @property
     def random(self) -> Random:
         """A random stream of this agent, round, stage and visit alone; draws of other agents do not change it."""
         if self._random is None:
