@@ -56,7 +56,7 @@ class DoTurn(Request[bytes]):
     """The state to restore first; empty to go on with the own."""
 
 
-class GetState(Request[bytes]):
+class GetHostedState(Request[bytes]):
     """Asks for the state of a hosted agent."""
 
 
@@ -118,7 +118,7 @@ class Hosted(Agent):
         return _encode(RemoteTurnEnd.of(turn, value, self._state()))
 
     @on
-    def get_state(self, message: GetState) -> bytes:  # noqa: ARG002 - its type says everything
+    def get_state(self, message: GetHostedState) -> bytes:  # noqa: ARG002 - its type says everything
         """Return the state."""
         return _encode(self._state())
 
@@ -263,7 +263,7 @@ class KeepingProxy(HostedProxy):
     def snapshot(self) -> Any:
         """Return the state of the agent after its last turn."""
         if self._state is None and self._reference is not None:
-            self._state = msgspec.msgpack.decode(self._reference.ask(GetState()).result())
+            self._state = msgspec.msgpack.decode(self._reference.ask(GetHostedState()).result())
         return self._state
 
     def restore(self, state: Any) -> None:
