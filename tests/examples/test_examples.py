@@ -48,6 +48,10 @@ PRINTED = {
         r"\['you said fish\? 0', 'you said fish\? 1', '\(no more requests\)'\]\n8 answers, at most [12] at once\n"
         r"replayed the same: True"
     ),
+    "changing_facts": (
+        r"likes tea, lives in Bonn\nRome before: I live in Rome, near the river\.\n"
+        r"Bonn now: Ich bin letzte Woche nach Bonn gezogen\.\n\['Bonn'\]"
+    ),
     "remembering": (
         r"What did she buy\? A BICYCLE\? - My sister bought two bicycles in Rome\.\n"
         r"Wo kommt der Apfel her\? - Ich esse jeden Morgen Äpfel aus Straßburg\.\n"

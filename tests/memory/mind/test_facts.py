@@ -157,6 +157,19 @@ def test_duplicates_are_merged_with_both_citations(memory: TieredMemory) -> None
     assert [each.id for each in mind.explain(first).episodes] == [one, two]
 
 
+def test_a_fact_is_explained_by_its_own_episodes_and_not_by_those_of_the_one_it_replaced(
+    memory: TieredMemory, clock: ManualClock
+) -> None:
+    mind = mind_of(memory)
+    before, after = mind.remember("I live in Rome"), mind.remember("I moved to Bonn")
+    rome = mind.learn(fact("Ann", "lives in", "Rome"), sources=[before])
+    clock.advance(10)
+    bonn = mind.learn(fact("Ann", "lives in", "Bonn"), sources=[after])
+    explained = mind.explain(bonn)
+    assert [each.id for each in explained.episodes] == [after]
+    assert {each.id for each in explained.sources} == {after, rome}
+
+
 def test_facts_may_be_learnt_in_any_order_of_their_times(memory: TieredMemory, clock: ManualClock) -> None:
     mind = mind_of(memory)
     now = clock.time()

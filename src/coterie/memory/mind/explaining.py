@@ -27,7 +27,9 @@ def explain_memory(
     for each in waiting:
         if each.kind == MemoryKind.EPISODE:
             roots[each.id] = each
-        there = sources if each is record else _read(record.agent, each.sources, memory)
+        # A fact that was replaced is cited, but it does not support the one that replaced it.
+        replaced = each.fact.replaces if each.fact is not None else ()
+        there = _read(record.agent, (source for source in each.sources if source not in replaced), memory)
         for source in there.values():
             if source is not None and source.id not in known:
                 known.add(source.id)
