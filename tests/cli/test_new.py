@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from coterie.errors.orchestrator import CommandRefused
-from coterie.orchestrator import load_scenario, new_scenario, run_scenario
+from coterie.orchestrator import compare, load_scenario, new_scenario, run_scenario
 from tests.cli.test_run import coterie
 
 
@@ -17,6 +17,7 @@ def test_a_new_model_runs_and_passes_its_own_tests(tmp_path: Path) -> None:
     loaded = load_scenario(scenario)
     record = run_scenario(loaded)
     assert loaded.kind.summarise(loaded.parameters, record).headline.startswith("20 rounds, a gap of")
+    assert [each.mode for each in compare(loaded)] == ["lockstep", "sync_points", "pipelines"]
     assert model.read_text().startswith('"""A first model')
     names: dict[str, object] = {"__file__": str(test)}
     exec(compile(test.read_text(), test, "exec"), names)  # noqa: S102 - the test that was written

@@ -9,7 +9,7 @@ import pytest
 
 from coterie.errors import ReplayDiverged, ScenarioError
 from coterie.errors.orchestrator import RunUnknown
-from coterie.orchestrator import load_run, load_scenario, replay_run, run_scenario, write_report
+from coterie.orchestrator import compare, load_run, load_scenario, replay_run, run_scenario, write_report
 from coterie.orchestrator.folder import RunFolder
 from coterie.orchestrator.scenario import check_scenario
 from tests.cli.test_run import coterie
@@ -167,3 +167,32 @@ def test_a_callable_that_depends_on_more_than_its_parameters_is_found(tmp_path: 
         run_scenario(load_scenario(tmp_path / "x.toml"), folder)
     with pytest.raises(ReplayDiverged):
         replay_run(folder.path)
+
+
+TWO_STAGES = """
+from coterie.orchestrator import ScenarioKind, ScenarioParameters, SimulationRun, Summary
+from coterie.rounds import Graph, Simulation, commit
+
+class Parameters(ScenarioParameters):
+    mode: str = "sync_points"
+
+class Walk(ScenarioKind[Parameters]):
+    parameters = Parameters
+
+    def build(self, parameters, context):
+        def one(turn): turn.intend("add", key="n", amount=1)
+        def two(turn): turn.intend("add", key="n", amount=turn.view["n"])
+        world = context.world({"n": 0})
+        return SimulationRun(Simulation(world, ["a"], Graph.chain(one, commit, two), mode=parameters.mode), 2)
+
+    def summarise(self, parameters, record):
+        return Summary("walked")
+"""
+
+
+def test_a_comparison_leaves_out_a_mode_that_the_graph_of_a_kind_refuses(tmp_path: Path) -> None:
+    (tmp_path / "walk.py").write_text(TWO_STAGES)
+    (tmp_path / "walk.toml").write_text('kind = "walk:Walk"\nname = "walk"\n')
+    runs = list(compare(load_scenario(tmp_path / "walk.toml")))
+    assert [run.mode for run in runs] == ["lockstep", "sync_points", "pipelines"]
+    assert len({run.record.digest for run in runs}) == 1
