@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from coterie.testing import eventually
-from tests.cli.test_run import FISHING, coterie
+from tests.cli.test_run import FISHING, ROOT, coterie
 
 
 def test_all_modes_are_shown_side_by_side() -> None:
@@ -78,3 +78,13 @@ def test_an_interrupted_sweep_reports_its_table_and_leaves_no_process(
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, said)
     eventually(lambda: not any(child.is_running() for child in children))
+
+
+def test_a_sweep_with_a_folder_is_an_experiment_that_goes_on(tmp_path: Path) -> None:
+    epidemic, folder = ROOT / "examples/epidemic/epidemic.toml", tmp_path / "contacts"
+    sweep = ("sweep", epidemic, "--set", "contacts=1..3", "--latin-hypercube", "2", "--seeds", "1..2", "--folder", folder)
+    out, _ = coterie(*sweep, "--processes", "1")
+    assert "4 runs, the report is" in " ".join(out.split())
+    assert {path.name for path in folder.iterdir()} == {"experiment.json", "runs.jsonl", "runs.csv", "report.html", "report.md"}
+    out, _ = coterie(*sweep, "--processes", "1")
+    assert "4 of 4 runs are recorded" in " ".join(out.split())
