@@ -45,17 +45,28 @@ def answer(request: ModelRequest) -> ModelReply | str:
     if not isinstance(last, TextMessage):
         return f"[{getattr(last, 'content', '')}]"
     words = last.text.split()
-    if not request.tools:
+    offered = {each.name for each in request.tools}
+    if not offered:
         return "merged"
-    if words[0] == "work" and any(each.name == "work" for each in request.tools):
-        return ModelReply(calls=(ToolCall("x", "work", {"name": words[1]}),))
-    if words[0] == "pay":
-        return ModelReply(calls=(ToolCall("x", "pay", {"amount": int(words[1])}),))
-    if words[0] == "work":
-        return ModelReply(calls=(ToolCall("x", "request", {"tool": "work", "arguments": {"name": words[1]}}),))
+    if last.attachments:
+        return ", ".join(f"{each.media_type} {len(each.data) or each.url}" for each in last.attachments)
+    asked = call_for(words, offered)
+    if asked is not None:
+        return ModelReply(text="A moment." if asked.name == "set_colour" else "", calls=(asked,))
     if words[0] == "fail":
         raise RuntimeError("a model's fault")
     return f"you said {last.text}"
+
+
+def call_for(words: list[str], offered: set[str]) -> ToolCall | None:
+    """Return the call that a message asks for, or None."""
+    if words[0] == "colour" and "set_colour" in offered:
+        return ToolCall("x", "set_colour", {"to": words[1]})
+    if words[0] == "pay":
+        return ToolCall("x", "pay", {"amount": int(words[1])})
+    if words[0] == "work" and "work" in offered:
+        return ToolCall("x", "work", {"name": words[1]})
+    return ToolCall("x", "request", {"tool": "work", "arguments": {"name": words[1]}}) if words[0] == "work" else None
 
 
 class Slow(RuleModel):

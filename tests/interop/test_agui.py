@@ -208,7 +208,7 @@ def test_odd_threads_and_users_stay_apart(server: Served) -> None:
                     {
                         "id": "m",
                         "role": "user",
-                        "content": [{"type": "image", "source": {"type": "url", "value": "https://x/y.png"}}],
+                        "content": [{"type": "image", "source": {"type": "data", "value": "?", "mimeType": "image/png"}}],
                     }
                 ],
             },
@@ -359,8 +359,7 @@ def test_what_a_run_brings_and_the_assistant_does_not_use_is_named(server: Serve
         events = decoded(client.post("/agui", json=body).text)
     assert types(events)[:2] == ["RUN_STARTED", "CUSTOM"]
     assert events[1].name == "IGNORED"
-    assert {key: events[1].value[key] for key in ("tools", "context", "state")} == {
-        "tools": ["paint"],
+    assert {key: events[1].value[key] for key in ("context", "state")} == {
         "context": ["the page"],
         "state": ["step"],
     }

@@ -12,7 +12,7 @@ import msgspec
 from coterie.conversation.activator import Activator
 from coterie.conversation.endings import end_all, end_all_blocking
 from coterie.conversation.entries import PARTS, DeliveredEntry, TurnEndedEntry, UserMessageEntry
-from coterie.conversation.events import AnyConversationEvent
+from coterie.conversation.events import AnyConversationEvent, TextWritten
 from coterie.conversation.host import ConversationHost
 from coterie.conversation.memories import UserMemories
 from coterie.conversation.operation_requests import OperationRequests
@@ -25,6 +25,7 @@ from coterie.conversation.session.messages import (
     CallTool,
     SendMessage,
     StopTurn,
+    SupplyResult,
     WaitUntilIdle,
     WriteMemories,
 )
@@ -32,21 +33,18 @@ from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.state import ConversationState
 from coterie.conversation.tools.source import ToolSource
 from coterie.conversation.tools.tool import Tool
-from coterie.conversation.transcript import TranscriptPage, read_page
-from coterie.conversation.turn_stream import ResultStream, TurnStream, answer_of
+from coterie.conversation.transcript import TranscriptPage, read_page, text_place
+from coterie.conversation.turn_stream import ResultStream, TurnStream, answer_of, check_message
 from coterie.errors import (
     ConversationClosed,
 )
-from coterie.errors.conversation import InvalidText
 from coterie.errors.storage import StorageClosed
 from coterie.kernel import Clock, check_number
-from coterie.models import Model, ResultForm, TextMessage
+from coterie.models import Attachment, Model, ResultForm, TextMessage, ToolDefinition
 from coterie.runtime import Runtime
 from coterie.storage import Database
 
 T = TypeVar("T")
-
-_MAX_ID_LENGTH = 200
 
 
 class Conversation(OperationRequests):
@@ -139,34 +137,56 @@ class Conversation(OperationRequests):
         return self.state.event_stream.last
 
     @overload
-    def send(self, text: str, *, id: str | None = None) -> TurnStream: ...
+    def send(
+        self, text: str, *, id: str | None = None,
+        attachments: Iterable[Attachment] = (), tools: Iterable[ToolDefinition] = (),
+    ) -> TurnStream: ...  # fmt: skip
     @overload
-    def send(self, text: str, *, id: str | None = None, result: type[T]) -> ResultStream[T]: ...
+    def send(
+        self, text: str, *, id: str | None = None, result: type[T],
+        attachments: Iterable[Attachment] = (), tools: Iterable[ToolDefinition] = (),
+    ) -> ResultStream[T]: ...  # fmt: skip
     @overload
-    def send(self, text: str, *, id: str | None = None, result: Any) -> ResultStream[Any]: ...
+    def send(
+        self, text: str, *, id: str | None = None, result: Any,
+        attachments: Iterable[Attachment] = (), tools: Iterable[ToolDefinition] = (),
+    ) -> ResultStream[Any]: ...  # fmt: skip
 
-    def send(self, text: str, *, id: str | None = None, result: Any = None) -> TurnStream:  # noqa: A002 - the usual name
+    def send(
+        self,
+        text: str,
+        *,
+        id: str | None = None,  # noqa: A002 - the usual name
+        result: Any = None,
+        attachments: Iterable[Attachment] = (),
+        tools: Iterable[ToolDefinition] = (),
+    ) -> TurnStream:
         """Send a message of the user, and return the events of its turn, from the first on.
 
         Turns are answered in the order of the calls. `id` is the front end's own id of the message: a message whose id
-        was accepted before is not answered again; the events of its turn are returned.
-
-        With `result`, a pydantic model, a dataclass, a msgspec struct or any other type with a JSON schema, the answer is a
-        value of that type: ``await chat.send("…", result=Invoice)`` returns it. The model is told when its answer does not
-        fit, up to `settings.mistakes` times in a row; the value is written as JSON into the log.
+        was accepted before is not answered again; the events of its turn are returned. With `result`, a pydantic model or any other type with a JSON schema, the answer is a value of that type:
+        ``await chat.send("…", result=Invoice)`` returns it. `attachments` are images and files for models that take them.
+        `tools` are the front end's own, for this turn: when the model calls some, `ResultsAwaited` tells so, and `supply`
+        takes their results.
 
         Raises `InvalidText`, `ConversationClosed`, and `InvalidSetting` for a type without a schema. Other errors are raised
         while the events are read.
         """
-        _check_text(text, "the text", self._host.settings.longest)
-        if id is not None:
-            _check_text(id, "the id", _MAX_ID_LENGTH)
-        if result is None:
-            return TurnStream(self, self.state, self._ask(SendMessage(text=text, id=id or "")))
-        form = ResultForm(result, "send.result")
+        attached = tuple(attachments)
+        check_message(text, id, attached, self._host.settings)
+        form = None if result is None else ResultForm(result, "send.result")
+        request = SendMessage(
+            text=text, id=id or "", attachments=attached, tools=tuple(tools), schema=None if form is None else dict(form.schema)
+        )
+        if form is None:
+            return TurnStream(self, self.state, self._ask(request))
         self.state.forms.add(form)
-        reply = self._ask(SendMessage(text=text, id=id or "", schema=dict(form.schema)))
-        return ResultStream(self, self.state, reply, form, result)
+        return ResultStream(self, self.state, self._ask(request), form, result)
+
+    async def supply(self, call: str, content: str, *, failed: bool = False) -> int:
+        """Give the result of a call of a front end's own tool; return the turn that waits for it, or 0 if none does."""
+        request = SupplyResult(call=str(call), content=str(content), failed=failed)
+        return await answer_of(self._ask(request), self.state)
 
     def events(self, after: int | None = None, *, follow: bool = True) -> AsyncIterator[AnyConversationEvent]:
         """Return the events of the conversation from now on, or those after the event with id `after`.
@@ -234,6 +254,13 @@ class Conversation(OperationRequests):
             if before is not None or self.state.event_stream.last == page.last_event:
                 return msgspec.structs.replace(page, operations=self.operations(unfinished=True))
 
+    def text_place(self, piece: TextWritten) -> tuple[int, int]:
+        """Return where a piece of an answer belongs: the id of the event that began its turn, and the texts of the turn before it.
+
+        It is for a reader that begins in the middle of a turn.
+        """
+        return self._kept(lambda: text_place(self.state.host.journal, self.state.key, piece.turn, piece.id))
+
     async def stop(self, turn: int = 0) -> bool:
         """Stop the answer that is being written, and return whether there was one. What was said is kept in the log.
 
@@ -299,19 +326,6 @@ class Conversation(OperationRequests):
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-def _check_text(text: object, what: str, max_length: int) -> None:
-    if not isinstance(text, str):
-        raise InvalidText(f"{what} is a {type(text).__name__}, not a string")
-    if not text.strip():
-        raise InvalidText(f"{what} is empty")
-    if len(text) > max_length:
-        raise InvalidText(f"{what} has {len(text)} characters, and at most {max_length} are allowed")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidText(f"{what} contains an unpaired surrogate at index {error.start}: {error.reason}") from error
 
 
 class _SingleHost(ConversationHost):

@@ -21,7 +21,7 @@ from coterie.conversation.events import (
     TurnOutcome,
 )
 from coterie.conversation.operations.operation import Operation
-from coterie.models import ToolCall
+from coterie.models import Attachment, ToolCall
 
 
 class UserMessageEntry(msgspec.Struct, frozen=True, kw_only=True, tag="said"):
@@ -33,6 +33,7 @@ class UserMessageEntry(msgspec.Struct, frozen=True, kw_only=True, tag="said"):
     """The front end's own id of the message."""
     schema: Mapping[str, Any] | None = None
     """The JSON schema of the answer; None for text."""
+    attachments: tuple[Attachment, ...] = ()
 
 
 class ToolCallsEntry(msgspec.Struct, frozen=True, kw_only=True, tag="called"):
@@ -160,7 +161,9 @@ def events_of(sequence: int, at: float, entry: ConversationEntry) -> list[AnyCon
     found: list[AnyConversationEvent | TextCompleted] = _texts_of(sequence, at, entry)
     match entry:
         case UserMessageEntry():
-            found.append(TurnBegan(**where, turn=entry.turn, text=entry.text))
+            found.append(
+                TurnBegan(**where, turn=entry.turn, text=entry.text, message=entry.id, attached=len(entry.attachments))
+            )
         case ToolCallsEntry():
             found.extend(
                 ToolCalled(

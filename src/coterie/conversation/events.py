@@ -46,6 +46,10 @@ class TurnBegan(ConversationEvent, frozen=True, kw_only=True, tag="turn_began"):
 
     turn: int
     text: str
+    message: str = ""
+    """The front end's own id of the message."""
+    attached: int = 0
+    """Number of images and files in it."""
 
 
 class TextWritten(ConversationEvent, frozen=True, kw_only=True, tag="text_written"):
@@ -113,6 +117,14 @@ class HandedOver(ConversationEvent, frozen=True, kw_only=True, tag="handed_over"
     reason: str = ""
 
 
+class ResultsAwaited(ConversationEvent, frozen=True, kw_only=True, tag="results_awaited"):
+    """The turn waits for the results of the front end's own tools, which `Conversation.supply` takes."""
+
+    turn: int
+    calls: tuple[str, ...]
+    """The ids of the calls, which were announced by `ToolCalled`."""
+
+
 class TurnEnded(ConversationEvent, frozen=True, kw_only=True, tag="turn_ended"):
     """A turn ended."""
 
@@ -144,6 +156,7 @@ AnyConversationEvent: TypeAlias = (
     | OperationChanged
     | OperationProgressed
     | HandedOver
+    | ResultsAwaited
     | TurnEnded
     | Delivered
 )

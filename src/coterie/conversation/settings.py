@@ -45,6 +45,8 @@ class ConversationSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Time that a result waits for the current answer before the answer is cut short."""
     cancel_grace: float = 5.0
     """Time that an operation has to stop after a cancel request before it is abandoned."""
+    frontend_timeout: float = 60.0
+    """Time that a turn waits for the results of the front end's own tools. A new message of the user ends it too."""
     shutdown_grace: float = 10.0
     """Time that running turns and operations have to end by themselves when a service is drained, before they are stopped."""
     approval_timeout: float | None = 86_400.0
@@ -72,6 +74,8 @@ class ConversationSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Maximum length of a tool's result, in characters. A longer result is cut, with a note at its end."""
     waiting: int = 100
     """Maximum unanswered messages of one conversation."""
+    longest_attachments: int = 10_000_000
+    """Maximum size of the images and files in one message, in bytes."""
     queue: int = 20
     """Maximum unfinished operations of one conversation."""
     idle_timeout: float | None = 900.0
@@ -85,12 +89,22 @@ class ConversationSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Temperature of deliveries."""
 
     def __post_init__(self) -> None:
-        for name in ("patience", "grace", "synthesis_wait", "cancel_grace", "shutdown_grace"):
+        for name in ("patience", "grace", "synthesis_wait", "cancel_grace", "shutdown_grace", "frontend_timeout"):
             check_number(f"ConversationSettings.{name}", getattr(self, name))
         check_number("ConversationSettings.idle_timeout", self.idle_timeout, above=0, optional=True)
         check_number("ConversationSettings.approval_timeout", self.approval_timeout, above=0, optional=True)
         check_number("ConversationSettings.model_timeout", self.model_timeout, above=0)
-        for name in ("steps", "mistakes", "longest", "longest_result", "longest_summary", "waiting", "queue", "kept_events"):
+        for name in (
+            "steps",
+            "mistakes",
+            "longest",
+            "longest_result",
+            "longest_summary",
+            "longest_attachments",
+            "waiting",
+            "queue",
+            "kept_events",
+        ):
             check_number(f"ConversationSettings.{name}", getattr(self, name), least=1, whole=True)
         for name in ("window", "shown_result"):
             check_number(f"ConversationSettings.{name}", getattr(self, name), least=100, whole=True, optional=True)

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from coterie.models import ModelReply, PromptMessage, TextMessage, ToolDefinition, ToolResult
+from coterie.models import Attachment, ModelReply, PromptMessage, TextMessage, ToolDefinition, ToolResult
 
 _ASCII, _BYTES = 3.2, 2.4
 """Characters of ASCII text, and bytes of other text, for one token. Tokenizers of today need fewer tokens for most texts."""
+_IMAGE, _FILE = 1_600, 6
+"""Tokens of an image of usual size, and bytes of another file for one token."""
 _EACH = 8
 """Tokens around a message, call or result."""
 _LEAST, _MOST = 0.25, 8.0
@@ -27,12 +29,18 @@ def tokens_of(messages: Iterable[PromptMessage]) -> int:
     total = 0
     for each in messages:
         if isinstance(each, TextMessage):
-            total += _EACH + tokens_in(each.text)
+            total += _EACH + tokens_in(each.text) + sum(map(_tokens_of_file, each.attachments))
         elif isinstance(each, ToolResult):
             total += _EACH + tokens_in(each.content)
         else:
             total += _EACH + tokens_in(each.name) + tokens_in(str(each.arguments))
     return total
+
+
+def _tokens_of_file(attachment: Attachment) -> int:
+    if attachment.media_type.startswith("image/") or not attachment.data:
+        return _IMAGE
+    return len(attachment.data) // _FILE + _IMAGE
 
 
 def tokens_of_tools(tools: Iterable[ToolDefinition]) -> int:

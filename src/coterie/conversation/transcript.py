@@ -58,6 +58,10 @@ class TranscriptMessage(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of an answered turn."""
     calls: tuple[TranscriptCall, ...] = ()
     """The calls of an answer."""
+    texts: int = 0
+    """Number of texts before calls, in the answer that is being written."""
+    attached: int = 0
+    """Number of images and files in a message of the user."""
 
 
 class TranscriptPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +113,14 @@ def _messages(journal: Journal, key: str, before: int, limit: int) -> tuple[list
     return messages, identify(records[start].sequence) if more else None
 
 
+def text_place(journal: Journal, key: str, turn: int, event: int) -> tuple[int, int]:
+    """Return the id of the first event of a turn, and the number of its texts before an event."""
+    records = journal.of_turn(key, turn)
+    texts = [each for each in records if isinstance(each.entry, ToolCallsEntry) and each.entry.text]
+    began = identify(records[0].sequence) if records else event
+    return began, sum(each.sequence <= event >> PARTS for each in texts)
+
+
 def _running(journal: Journal, key: str, turn: int, text: str) -> TranscriptMessage | None:
     """Return the answer to a turn that is being written; `text` is the part that is not in the log yet."""
     records = journal.of_turn(key, turn)
@@ -123,6 +135,7 @@ def _running(journal: Journal, key: str, turn: int, text: str) -> TranscriptMess
         turn=turn,
         began=began,
         text="\n\n".join([*texts, text] if text else texts),
+        texts=len(texts),
         calls=_calls(records),
     )
 
@@ -149,7 +162,9 @@ def _with_first_turn(journal: Journal, key: str, records: Sequence[LogRecord], s
 def _message(record: LogRecord, known: Mapping[int, Sequence[LogRecord]]) -> TranscriptMessage:
     entry, at, name = record.entry, record.at, identify(record.sequence)
     if isinstance(entry, UserMessageEntry):
-        return TranscriptMessage(id=name, at=at, role="user", text=entry.text, turn=entry.turn, began=name, message=entry.id)
+        return TranscriptMessage(id=name, at=at, role="user", text=entry.text, turn=entry.turn, began=name, message=entry.id,
+            attached=len(entry.attachments),
+        )  # fmt: skip
     if isinstance(entry, DeliveredEntry):
         return TranscriptMessage(id=name, at=at, role="assistant", text=entry.text, delivery=True)
     assert isinstance(entry, TurnEndedEntry)

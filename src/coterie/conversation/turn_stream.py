@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator
+import re
+from collections.abc import AsyncIterator, Generator, Sequence
 from typing import Any, Generic, Self, TypeVar, cast
 
 from coterie.conversation.events import (
@@ -14,9 +15,11 @@ from coterie.conversation.events import (
     TurnOutcome,
 )
 from coterie.conversation.session.messages import MessageAccepted
+from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.state import ConversationState
 from coterie.errors import AgentStopped, ConversationClosed, ConversationError, HandlerFailed, NoResult, StorageError
-from coterie.models import ResultForm
+from coterie.errors.conversation import InvalidText
+from coterie.models import Attachment, ResultForm
 from coterie.runtime import Reply
 
 T = TypeVar("T")
@@ -114,3 +117,36 @@ async def answer_of(reply: Reply[T], state: ConversationState) -> T:
         if isinstance(error.__cause__, ConversationError | StorageError):
             raise error.__cause__ from None
         raise ConversationClosed(state.name) from error
+
+
+_MAX_ID_LENGTH = 200
+_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
+
+
+def check_message(text: object, name: object, attachments: Sequence[object], settings: ConversationSettings) -> None:
+    """Raise `InvalidText` for a message that cannot be sent."""
+    _check_text(text, "the text", settings.longest)
+    if name is not None:
+        _check_text(name, "the id", _MAX_ID_LENGTH)
+    size = 0
+    for each in attachments:
+        if not isinstance(each, Attachment) or not _MEDIA_TYPE.fullmatch(each.media_type):
+            raise InvalidText("an attachment has no media type such as image/png")
+        if bool(each.data) is bool(each.url):
+            raise InvalidText(f"the attachment {each.name or each.media_type} needs either data or a url")
+        size += len(each.data)
+    if size > settings.longest_attachments:
+        raise InvalidText(f"the attachments have {size} bytes, and at most {settings.longest_attachments} are allowed")
+
+
+def _check_text(text: object, what: str, max_length: int) -> None:
+    if not isinstance(text, str):
+        raise InvalidText(f"{what} is a {type(text).__name__}, not a string")
+    if not text.strip():
+        raise InvalidText(f"{what} is empty")
+    if len(text) > max_length:
+        raise InvalidText(f"{what} has {len(text)} characters, and at most {max_length} are allowed")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidText(f"{what} contains an unpaired surrogate at index {error.start}: {error.reason}") from error

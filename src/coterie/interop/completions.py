@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import re
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,11 +21,19 @@ from coterie.interop.access import verified_user
 from coterie.interop.asides import answer_aside
 from coterie.interop.exchange import Delivery, chain, exchange
 from coterie.interop.helper_requests import LEAST_QUOTATION, is_helper_request, quotes
-from coterie.interop.responses import HTTPProblem, public_message, read_json, sse, streaming
+from coterie.interop.responses import HTTPProblem, decode_file, public_message, read_json, sse, streaming
 from coterie.interop.retries import TakenRequest
 from coterie.interop.threads import ServerState, digest
+from coterie.models import Attachment
 
 _SHOWN = 5
+
+
+class ImageAddress(BaseModel):
+    """The address of an image, which may hold the image itself (``data:``)."""
+
+    model_config = ConfigDict(extra="ignore")
+    url: str
 
 
 class ContentPart(BaseModel):
@@ -32,6 +42,7 @@ class ContentPart(BaseModel):
     model_config = ConfigDict(extra="ignore")
     type: str
     text: str | None = None
+    image_url: ImageAddress | None = None
 
 
 class CompletionMessage(BaseModel):
@@ -80,6 +91,8 @@ class CompletionRequest:
     metadata: dict[str, Any] | None = None
     system: tuple[str, ...] = ()
     """The system messages."""
+    attachments: tuple[Attachment, ...] = ()
+    """The images in the new message."""
 
     @property
     def begins(self) -> bool:
@@ -125,6 +138,7 @@ def parse_request(body: Any, name: str) -> CompletionRequest:
         usage,
         given.metadata,
         tuple(system),
+        tuple(_images(given.messages[-1], len(given.messages) - 1)),
     )
 
 
@@ -137,14 +151,32 @@ def _text(message: CompletionMessage, place: int) -> str:
 def _texts(parts: Sequence[ContentPart], place: int) -> list[str]:
     texts = []
     for part in parts:
+        if part.type == "image_url" and part.image_url is not None:
+            continue
         if part.type != "text" or part.text is None:
             raise HTTPProblem(
-                400, f"a part of type {part.type!r} is not supported, only text", param=f"messages.{place}.content"
+                400,
+                f"a part of type {part.type!r} is not supported, only text and image_url",
+                param=f"messages.{place}.content",
             )
         texts.append(part.text)
     return texts
 
 
+def _images(message: CompletionMessage, place: int) -> Iterator[Attachment]:
+    for part in message.content if isinstance(message.content, list) else ():
+        if part.image_url is not None:
+            where, url = f"messages.{place}.content", part.image_url.url
+            found = _DATA.fullmatch(url)
+            if found is None and not url.startswith(("https://", "http://")):
+                raise HTTPProblem(400, "image_url must be an address, or data:image/…;base64,…", param=where)
+            if found is None:
+                yield Attachment(media_type="image/png", url=url)
+            else:
+                yield Attachment(media_type=found[1], data=decode_file(found[2], where))
+
+
+_DATA = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,(.*)", re.DOTALL)
 _THREAD_HEADERS = ("x-thread-id", "x-openwebui-chat-id", "x-conversation-id")
 _BREAK = "\n\n"
 
@@ -183,7 +215,8 @@ class CompletionEndpoints:
         if await self._is_helper(request, parsed, (*place, f"named {named}") if named else None, user):
             answer = await answer_aside(self._server.conversations, (*parsed.lines, ("user", parsed.text)))
             return self._complete(parsed, answer)
-        content = ["completions", named, parsed.before(), parsed.text]
+        pictures = [hashlib.sha256(each.data or each.url.encode()).hexdigest() for each in parsed.attachments]
+        content = ["completions", named, parsed.before(), parsed.text, *pictures]
         async with contextlib.AsyncExitStack() as stack:
             taken = await stack.enter_async_context(
                 self._server.requests.take(request, who, content, lambda: self._thread(named, parsed), known=bool(parsed.user))
@@ -192,7 +225,7 @@ class CompletionEndpoints:
                 taken.delivered = not await request.is_disconnected()
                 return self._complete(parsed, taken.answer)
             client = await self._server.threads.open((*place, taken.thread), user)
-            deliveries = exchange(client, parsed.text, taken.message)
+            deliveries = exchange(client, parsed.text or "(see the image)", taken.message, attachments=parsed.attachments)
             if not parsed.stream:
                 taken.is_gone = request.is_disconnected
                 taken.answer = answer = await self._whole(deliveries)

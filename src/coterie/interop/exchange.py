@@ -12,6 +12,7 @@ from coterie.conversation import (
     Operation,
     OperationChanged,
     OperationProgressed,
+    ResultsAwaited,
     TextWritten,
     ToolCalled,
     ToolReturned,
@@ -20,6 +21,7 @@ from coterie.conversation import (
 )
 from coterie.errors import ConversationClosed
 from coterie.interop.threads import ClientThread
+from coterie.models import Attachment, ToolDefinition
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,14 @@ class Delivery:
 
 
 async def exchange(
-    client: ClientThread, text: str | None, message: str | None = None, *, known: Container[int] = (), after: int | None = None
+    client: ClientThread,
+    text: str | None,
+    message: str | None = None,
+    *,
+    known: Container[int] = (),
+    after: int | None = None,
+    attachments: Sequence[Attachment] = (),
+    tools: Sequence[ToolDefinition] = (),
 ) -> AsyncGenerator[Delivery, None]:
     """Send a message, if there is one, and yield the events for the front end until the end of the turn.
 
@@ -43,15 +52,15 @@ async def exchange(
     start = client.last_sent if after is None else after
     own: TurnBegan | None = None
     if text is not None:
-        answering = client.chat.send(text, id=message)
+        answering = client.chat.send(text, id=message, attachments=attachments, tools=tools)
         first = await anext(answering)
         assert isinstance(first, TurnBegan)
         own = first
         if own.id <= start:
             # The message was sent before: the front end asks again for events that it may have missed.
             yield Delivery(own, own=True)
-            async for event in answering:
-                yield Delivery(event, own=True)
+            async for delivery in _again(answering):
+                yield delivery
             return
     with client.answering(own):
         async for event in client.chat.events(after=start, follow=own is not None):
@@ -62,7 +71,7 @@ async def exchange(
                 except BaseException:
                     client.release(event.id)
                     raise
-            over = mine and isinstance(event, TurnEnded)
+            over = mine and isinstance(event, TurnEnded | ResultsAwaited)
             if over or own is None:
                 client.advance(event.id)
             if over:
@@ -70,6 +79,29 @@ async def exchange(
     if own is not None:
         # The service stops before the answer is whole. The message is kept, and is answered after the restart.
         raise ConversationClosed("/".join(client.chat.namespace))
+
+
+async def _again(answering: AsyncIterator[AnyConversationEvent]) -> AsyncIterator[Delivery]:
+    """Yield the events of a turn that was asked for before, until it ends or waits for the front end."""
+    async for event in answering:
+        yield Delivery(event, own=True)
+        if isinstance(event, ResultsAwaited):
+            return
+
+
+async def rest_of(client: ClientThread, turn: int, after: int) -> AsyncGenerator[Delivery, None]:
+    """Yield the events of a turn after `after`, until it ends, or waits for the front end again."""
+    client.reading.add(turn)
+    try:
+        async for event in client.chat.events(after=after):
+            mine = _turn(event) == turn
+            if mine or isinstance(event, OperationChanged | OperationProgressed):
+                yield Delivery(event, own=mine)
+            if mine and isinstance(event, TurnEnded | ResultsAwaited):
+                client.advance(event.id)
+                return
+    finally:
+        client.reading.discard(turn)
 
 
 async def outcomes_of(
@@ -115,7 +147,10 @@ def _is_due(client: ClientThread, event: AnyConversationEvent, known: Container[
     return client.claim(event.id, again=trusted)
 
 
+_OF_TURNS = TurnBegan | TextWritten | ToolCalled | ToolReturned | ResultsAwaited | TurnEnded
+
+
 def _turn(event: AnyConversationEvent) -> int | None:
     if isinstance(event, TextWritten) and event.delivery:
         return None
-    return event.turn if isinstance(event, TurnBegan | TextWritten | ToolCalled | ToolReturned | TurnEnded) else None
+    return event.turn if isinstance(event, _OF_TURNS) else None

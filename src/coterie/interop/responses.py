@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -63,6 +64,17 @@ async def read_json(request: Request, limit: int) -> Any:
         return msgspec.json.decode(bytes(body))
     except (msgspec.DecodeError, RecursionError) as error:
         raise HTTPProblem(400, f"the body is not JSON: {error}", code="invalid_json") from error
+
+
+def decode_file(text: str, where: str) -> bytes:
+    """Return the bytes of a file in base64. Raises `HTTPProblem`."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise HTTPProblem(422, f"{where}: a file is not in base64: {error}", param=where) from error
+    if not data:
+        raise HTTPProblem(422, f"{where}: a file is empty", param=where)
+    return data
 
 
 _STATUS: tuple[tuple[type[CoterieError], int], ...] = (

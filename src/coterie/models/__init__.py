@@ -17,6 +17,7 @@ from coterie.models.policies.metering import cost_table
 from coterie.models.recording import RecordingModel, ReplayModel
 from coterie.models.rules import RuleModel
 from coterie.models.values import (
+    Attachment,
     Finish,
     ModelReply,
     ModelRequest,
@@ -30,6 +31,7 @@ from coterie.models.values import (
 )
 
 __all__ = [
+    "Attachment",
     "Budget",
     "Finish",
     "Model",

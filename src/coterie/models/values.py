@@ -30,12 +30,25 @@ class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
     """Whether `content` is an error text; the model may try again."""
 
 
-class TextMessage(msgspec.Struct, frozen=True, tag="spoken"):
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """An image or another file in a message: its bytes, or its address."""
+
+    media_type: str
+    """Such as ``image/png`` or ``application/pdf``."""
+    data: bytes = b""
+    url: str = ""
+    """An address that the provider can read; without it `data` is sent."""
+    name: str = ""
+
+
+class TextMessage(msgspec.Struct, frozen=True, tag="spoken", omit_defaults=True):
     """A text message of the user or the model."""
 
     role: str
     """``user`` or ``assistant``."""
     text: str
+    attachments: tuple[Attachment, ...] = ()
+    """Images and files, for models that take them."""
 
 
 PromptMessage = TextMessage | ToolCall | ToolResult

@@ -8,6 +8,7 @@ import msgspec
 
 from coterie.conversation.operations.operation import CancelAnswer, Operation
 from coterie.messaging import Message, Request
+from coterie.models import Attachment, ToolDefinition
 
 
 class MessageAccepted(msgspec.Struct, frozen=True):
@@ -25,6 +26,17 @@ class SendMessage(Request[MessageAccepted]):
     id: str = ""
     schema: dict[str, Any] | None = None
     """The JSON schema of the answer; None for text."""
+    attachments: tuple[Attachment, ...] = ()
+    tools: tuple[ToolDefinition, ...] = ()
+    """The front end's own tools, for this turn."""
+
+
+class SupplyResult(Request[int]):
+    """The result of a call of a front end's own tool; the reply is the turn that waits for it, or 0."""
+
+    call: str
+    content: str
+    failed: bool = False
 
 
 class StopTurn(Request[bool]):

@@ -206,7 +206,9 @@ class PromptHistory:
     def _render(self, unit: PromptUnit) -> None:
         """Make the messages of a unit."""
         question = self._questions.get(unit.turn) if unit.turn else None
-        found: list[PromptMessage] = [TextMessage("user", question[1].text)] if question is not None else []
+        found: list[PromptMessage] = (
+            [TextMessage("user", question[1].text, question[1].attachments)] if question is not None else []
+        )
         shortened = False
         for sequence, entry in unit.entries:
             if isinstance(entry, ToolCallsEntry | TurnEndedEntry):

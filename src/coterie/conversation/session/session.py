@@ -31,6 +31,7 @@ from coterie.conversation.session.messages import (
     Resolve,
     SendMessage,
     StopTurn,
+    SupplyResult,
     WaitUntilIdle,
     WriteMemories,
 )
@@ -119,7 +120,13 @@ class Session(Agent):
         if waiting >= self._host.settings.waiting:
             raise ConversationFull(self._state.name, waiting)
         self._session_log.last_turn += 1
-        said = UserMessageEntry(turn=self._session_log.last_turn, text=message.text, id=message.id, schema=message.schema)
+        said = UserMessageEntry(
+            turn=self._session_log.last_turn,
+            text=message.text,
+            id=message.id,
+            schema=message.schema,
+            attachments=message.attachments,
+        )
         after = identify(self._session_log.next_sequence) - 1
         self._writing += 1
         try:
@@ -129,10 +136,16 @@ class Session(Agent):
             # Without the message, what waits for idleness may wait for nothing any more.
             self._wake.set()
         self._session_log.spans.received(said.turn)
+        self._turns.frontend.offer(said.turn, message.tools)
         self._inbox.append(said)
         self._turns.message_waiting.set()
         self._wake.set()
         return MessageAccepted(said.turn, after)
+
+    @on(interleave=True)
+    def supply(self, message: SupplyResult) -> int:
+        """Take the result of a front end's own tool."""
+        return self._turns.frontend.supply(message.call, message.content, failed=message.failed)
 
     @on(interleave=True)
     def stop_turn(self, message: StopTurn) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
+
 from coterie.conversation.events import TextWritten
 from coterie.conversation.sanitize import check_reply, plain_text, text_of_piece
 from coterie.conversation.session.deadlines import WorkTime
 from coterie.conversation.session.session_log import SessionLog
 from coterie.errors import ModelError, describe
-from coterie.models import ModelReply, ModelRequest
+from coterie.models import Model, ModelReply, ModelRequest, PromptMessage, TextMessage
 from coterie.models.spans import begin_chat, end_chat, nest_chat
 from coterie.runtime import Context
 from coterie.telemetry.spans import NO_SPAN
@@ -31,6 +33,23 @@ class ModelInterrupted(Exception):
         self.text = text
         self.problem = problem
         super().__init__(problem)
+
+
+def without_strange_files(model: Model, request: ModelRequest) -> ModelRequest:
+    """Return a request with a note in place of each file that the model does not take, as far as it says."""
+    accepts = getattr(model, "accepts", None)
+    if accepts is None or not any(isinstance(each, TextMessage) and each.attachments for each in request.exchanges):
+        return request
+    exchanges: list[PromptMessage] = []
+    for each in request.exchanges:
+        if isinstance(each, TextMessage) and each.attachments:
+            kept = tuple(one for one in each.attachments if accepts(one.media_type))
+            strange = [one for one in each.attachments if one not in kept]
+            notes = [f"[{one.name or 'a file'} ({one.media_type}) is attached, which you cannot read]" for one in strange]
+            exchanges.append(TextMessage(each.role, "\n".join([each.text, *notes]), kept))
+        else:
+            exchanges.append(each)
+    return msgspec.structs.replace(request, exchanges=tuple(exchanges))
 
 
 class Speaker:
@@ -105,7 +124,8 @@ class Speaker:
         nest_chat(span)
         problem: BaseException | None = None
         try:
-            stream = self._session_log.state.model_of(self._session_log.role).stream(request)
+            model = self._session_log.state.model_of(self._session_log.role)
+            stream = model.stream(without_strange_files(model, request))
             async for piece in stream:
                 heard.restart()
                 if isinstance(piece, ModelReply):

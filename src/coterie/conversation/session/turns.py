@@ -15,6 +15,7 @@ from coterie.conversation.operations import machine
 from coterie.conversation.operations.descriptions import awaiting_line, outcome_line, seconds, status_line
 from coterie.conversation.operations.operation import Operation, OperationState
 from coterie.conversation.session.builtin_tools import BUILTIN_TOOLS, BuiltinCommands, definitions
+from coterie.conversation.session.frontend import FrontendTools
 from coterie.conversation.session.remembering import Remembering
 from coterie.conversation.session.scheduler import OperationScheduler
 from coterie.conversation.session.session_log import SessionLog
@@ -63,6 +64,7 @@ class TurnRunner:
         """The message that it answers."""
         self.message_waiting = asyncio.Event()
         """Set while another message of the user is queued."""
+        self.frontend = FrontendTools(session_log)
         self._current = 0
         self._stopped = asyncio.Event()
         """Set when the front end has stopped the current turn."""
@@ -90,6 +92,7 @@ class TurnRunner:
             await self._end(said.turn, lane, TurnOutcome.FAILED, texts, self._say(said.turn, SORRY), describe(error))
         finally:
             self._current = 0
+            self.frontend.forget(said.turn)
 
     def stop(self, turn: int = 0) -> bool:
         """Stop the current turn, if it is that turn or none is named; return whether one is stopped."""
@@ -207,6 +210,7 @@ class TurnRunner:
             *definitions(lane, names, unknown=unknown),
             *self._handoffs(),
         )
+        offered += self.frontend.tools(turn, [*known, *BUILTIN_TOOLS, *(each.name for each in offered)])
         self._session_log.window.overhead = tokens_in(instructions) + self._tokens_of(offered)
         prompt = self._session_log.prompt(turn)
         if prompt.shortened:
@@ -239,7 +243,10 @@ class TurnRunner:
         drafts: dict[str, PlannedOperation] = {}
         commands: list[ToolCall] = []
         handoffs = self._session_log.handoffs
+        theirs = {each.name for each in self.frontend.tools(turn, [*BUILTIN_TOOLS, *handoffs, *self._session_log.tools])}
         for call in calls:
+            if call.name in theirs:
+                continue
             if call.name in BUILTIN_TOOLS or call.name in handoffs:
                 commands.append(call)
                 continue
@@ -266,8 +273,11 @@ class TurnRunner:
                 )
             )
         await self._await_operations(turn, drafts, began)
+        asked = [call for call in calls if call.name in theirs]
+        if asked:
+            await self.frontend.run(turn, asked, (self.message_waiting, self._stopped))
         wrong = [each for each in replies.values() if each.mistaken]
-        return mistakes + len(wrong) if wrong and not drafts else 0
+        return mistakes + len(wrong) if wrong and not drafts and not asked else 0
 
     async def _refuse(self, turn: int, text: str, calls: Sequence[ToolCall], finish: Finish) -> int:
         """Answer the calls of an incomplete reply without running them; return their number."""

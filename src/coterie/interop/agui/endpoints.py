@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
 from ag_ui.core import (
@@ -26,6 +26,9 @@ from coterie.conversation import (
     Delivered,
     OperationChanged,
     OperationProgressed,
+    ResultsAwaited,
+    TextWritten,
+    TranscriptMessage,
     TurnBegan,
     TurnEnded,
     TurnOutcome,
@@ -36,7 +39,7 @@ from coterie.interop.agui.interrupts import give_answers, interrupts
 from coterie.interop.agui.run_request import RunRequest, parse_request
 from coterie.interop.agui.translator import EventTranslator, whole_message
 from coterie.interop.asides import answer_aside
-from coterie.interop.exchange import Delivery, chain, exchange, outcomes_of
+from coterie.interop.exchange import Delivery, chain, exchange, outcomes_of, rest_of
 from coterie.interop.helper_requests import LEAST_QUOTATION, is_helper_request, quotes
 from coterie.interop.responses import HTTPProblem, public_message, read_json, sse, streaming
 from coterie.interop.threads import ClientThread, ServerState
@@ -62,7 +65,16 @@ class AgUiEndpoints:
             if parsed.text is None:
                 rest = outcomes_of(client, going, before, self._server.options.resume_wait)
                 return self._stream(self._running(client, parsed, None, rest))
-        deliveries = exchange(client, parsed.text, parsed.message, known=parsed.known, after=parsed.after)
+        if parsed.text is None and parsed.results:
+            before = client.chat.last_event
+            running = client.chat.page(limit=1).running
+            turns = [await client.chat.supply(call, content, failed=failed) for call, content, failed in parsed.results]
+            if any(turns):
+                return self._stream(self._running(client, parsed, None, rest_of(client, max(turns), before), running))
+        deliveries = exchange(
+            client, parsed.text, parsed.message, known=parsed.known, after=parsed.after,
+            attachments=parsed.attachments, tools=parsed.tools,
+        )  # fmt: skip
         # The message is on the disk before the run is announced: a front end that leaves then has not lost it.
         first: Delivery | CoterieError | None
         try:
@@ -95,11 +107,13 @@ class AgUiEndpoints:
         """``GET /agui/{thread}/events``: stream results and the progress of operations between runs, without an end.
 
         ``after``, or the header ``Last-Event-ID``, is the last event that the front end has; without it the stream starts
-        with the events that were not sent yet.
+        with the events that were not sent yet. With ``all=true`` it has everything: the messages of all tabs, and the answers
+        as they are written. Each tab has a stream of its own, and each hears all.
         """
         thread = request.path_params["thread"]
         client = await self._client_thread(request, thread)
-        return self._stream(self._listening(client, thread, _after(request)))
+        everything = request.query_params.get("all", "") in ("1", "true")
+        return self._stream(self._listening(client, thread, _after(request), everything=everything))
 
     async def _client_thread(self, request: Request, thread: str) -> ClientThread:
         user = verified_user(request, self._server.options.user_headers)
@@ -114,18 +128,21 @@ class AgUiEndpoints:
         parsed: RunRequest,
         first: Delivery | CoterieError | None,
         deliveries: AsyncGenerator[Delivery, None],
+        running: TranscriptMessage | None = None,
     ) -> AsyncIterator[str]:
         yield _encoded(_started(parsed))
         if ignored := parsed.ignored:
             yield _encoded(CustomEvent(name="IGNORED", value=ignored))
         translator = EventTranslator(client.chat.operations(unfinished=True))
-        stopped = False
+        if running is not None:
+            translator.resume(running.turn, running.began, running.texts, [call for call, _, _ in parsed.results])
+        last: AnyConversationEvent | None = None
         try:
             async with contextlib.aclosing(deliveries):
                 if isinstance(first, CoterieError):
                     raise first
                 async for delivery in chain(first, deliveries):
-                    stopped = stopped or (delivery.own and _is_stop(delivery.event))
+                    last = delivery.event if delivery.own else last
                     for made in _translated(translator, delivery):
                         yield _encoded(made)
         except CoterieError as error:
@@ -134,22 +151,27 @@ class AgUiEndpoints:
             code = "invalid_input" if isinstance(error, ConversationError) and isinstance(error, ValueError) else "failed"
             yield _encoded(RunErrorEvent(message=public_message(error, f"run {parsed.run}"), code=code))
             return
-        yield _encoded(_finished(parsed, interrupts(client.chat.operations(unfinished=True)), stopped=stopped))
+        for made in translator.close():
+            yield _encoded(made)
+        yield _encoded(_finished(parsed, interrupts(client.chat.operations(unfinished=True)), last))
 
-    async def _listening(self, client: ClientThread, thread: str, after: int | None) -> AsyncIterator[str]:
+    async def _listening(self, client: ClientThread, thread: str, after: int | None, *, everything: bool) -> AsyncIterator[str]:
         start = client.last_sent if after is None else after
         yield _encoded(RunStartedEvent(thread_id=thread, run_id=f"listening-{start}", protocol_version=PROTOCOL_VERSION), start)
-        translator = EventTranslator(client.chat.operations(unfinished=True))
+        translator = EventTranslator(client.chat.operations(unfinished=True), everything=everything)
         for operation in client.chat.operations(unfinished=True):
             yield _encoded(translator.snapshot(operation))
         client.listeners += 1
         try:
             async for event in client.chat.events(after=start):
-                mine = isinstance(event, OperationChanged | OperationProgressed) or (
-                    isinstance(event, Delivered) and (after is not None or client.claim(event.id))
-                )
-                for made in translator.translate(event) if mine else []:
-                    yield _encoded(made, event.id)
+                mine = everything or isinstance(event, OperationChanged | OperationProgressed | Delivered)
+                if everything and isinstance(event, TextWritten) and not translator.knows(event.turn):
+                    # The stream begins in the middle of a turn.
+                    translator.resume(event.turn, *client.chat.text_place(event))
+                made = translator.translate(event) if mine else []
+                # Only the last part has the id: a reader that resumes after it has the whole event.
+                for place, part in enumerate(made, 1):
+                    yield _encoded(part, event.id if place == len(made) else None)
                 if isinstance(event, Delivered) and not client.reading:
                     client.advance(event.id)
         finally:
@@ -160,16 +182,17 @@ def _started(parsed: RunRequest) -> BaseEvent:
     return RunStartedEvent(thread_id=parsed.thread, run_id=parsed.run, protocol_version=PROTOCOL_VERSION)
 
 
-def _is_stop(event: AnyConversationEvent) -> bool:
-    return isinstance(event, TurnEnded) and event.outcome is TurnOutcome.STOPPED
-
-
-def _finished(parsed: RunRequest, open_interrupts: list[Interrupt] | None = None, *, stopped: bool = False) -> BaseEvent:
+def _finished(
+    parsed: RunRequest, open_interrupts: Sequence[Interrupt] = (), last: AnyConversationEvent | None = None
+) -> BaseEvent:
+    """Return the end of a run whose own last event was `last`."""
     outcome: Any = RunFinishedSuccessOutcome(type="success")
-    if stopped:
+    if isinstance(last, ResultsAwaited):
+        outcome = RunFinishedSuccessOutcome(type="success", pending_tool_call_ids=list(last.calls))
+    elif isinstance(last, TurnEnded) and last.outcome is TurnOutcome.STOPPED:
         outcome = RunFinishedCancelledOutcome(type="cancelled")
     elif open_interrupts:
-        outcome = RunFinishedInterruptOutcome(type="interrupt", interrupts=open_interrupts)
+        outcome = RunFinishedInterruptOutcome(type="interrupt", interrupts=list(open_interrupts))
     return RunFinishedEvent(thread_id=parsed.thread, run_id=parsed.run, outcome=outcome)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from ag_ui.core import (
@@ -46,24 +46,33 @@ class EventTranslator:
     of the turn's first event, ``delivery-`` with the id of the delivery.
     """
 
-    def __init__(self, operations: Iterable[Operation] = ()) -> None:
+    def __init__(self, operations: Iterable[Operation] = (), *, everything: bool = False) -> None:
+        self._everything = everything
         self._operations = {each.number: each for each in operations}
         self._shown: set[int] = set()
         self._began: dict[int, int] = {}
         self._open: str | None = None
         self._parts = 0
         self._written = False
+        self._supplied: frozenset[str] = frozenset()
+
+    def knows(self, turn: int) -> bool:
+        """Return whether it has seen the beginning of a turn."""
+        return turn in self._began
+
+    def resume(self, turn: int, began: int, texts: int, supplied: Iterable[str] = ()) -> None:
+        """Go on in the middle of a turn, after so many texts. The front end has the results of the calls in `supplied` itself."""
+        self._began[turn] = began
+        self._parts = texts
+        self._supplied = frozenset(supplied)
 
     def translate(self, event: AnyConversationEvent) -> list[BaseEvent]:
         """Return the AG-UI events of an event; an empty list if AG-UI has no form for it."""
         match event:
             case TurnBegan():
-                self._began[event.turn] = event.id
-                self._parts, self._written = 0, False
-            case TextWritten(delivery=False):
-                return self._text(event)
-            case ToolCalled() | ToolReturned():
-                return self._call(event)
+                return self._begin(event)
+            case TextWritten(delivery=False) | ToolCalled() | ToolReturned():
+                return self._text(event) if isinstance(event, TextWritten) else self._call(event)
             case OperationChanged() | HandedOver():
                 made = self.snapshot(event.operation) if isinstance(event, OperationChanged) else _handoff(event)
                 return [_at(made, event)]
@@ -74,6 +83,14 @@ class EventTranslator:
             case _:
                 pass
         return []
+
+    def _begin(self, event: TurnBegan) -> list[BaseEvent]:
+        self._began[event.turn] = event.id
+        self._parts, self._written = 0, False
+        if not self._everything:
+            return []
+        name = event.message or f"question-{event.id}"
+        return [_at(made, event) for made in whole_message(name, event.text, role="user")]
 
     def snapshot(self, operation: Operation) -> BaseEvent:
         """Return an operation as a complete activity."""
@@ -127,6 +144,8 @@ class EventTranslator:
 
     def _call(self, event: ToolCalled | ToolReturned) -> list[BaseEvent]:
         if isinstance(event, ToolReturned):
+            if event.call in self._supplied:
+                return []
             name = f"result-{event.call}"
             return [
                 _at(ToolCallResultEvent(message_id=name, tool_call_id=event.call, content=event.content, role="tool"), event)
@@ -156,10 +175,10 @@ class EventTranslator:
         return [*events, _at(delta, event)]
 
 
-def whole_message(name: str, text: str) -> list[BaseEvent]:
+def whole_message(name: str, text: str, role: Literal["assistant", "user"] = "assistant") -> list[BaseEvent]:
     """Return the events of a message that is known as a whole."""
     return [
-        TextMessageStartEvent(message_id=name, role="assistant"),
+        TextMessageStartEvent(message_id=name, role=role),
         TextMessageContentEvent(message_id=name, delta=text or "-"),
         TextMessageEndEvent(message_id=name),
     ]

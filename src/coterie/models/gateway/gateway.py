@@ -109,6 +109,11 @@ class ModelGateway:
         """The name of the model."""
         return self._assembly.model.name
 
+    def accepts(self, media_type: str) -> bool:
+        """Return whether the model takes files of a type, as far as is known."""
+        known = getattr(self._assembly.core, "accepts", None)
+        return True if known is None else bool(known(media_type))
+
     @property
     def context_window(self) -> int | None:
         """The tokens of the model's window, prompt and reply; None if they are unknown."""

@@ -58,6 +58,12 @@ class ProviderModel:
         """The tokens of its window, prompt and reply; None if its profile does not say."""
         return self._opened.model.context_window
 
+    def accepts(self, media_type: str) -> bool:
+        """Return whether it takes files of a type, as far as its profile says."""
+        kind = media_type.partition("/")[0]
+        setting = {"image": "supports_image_input", "audio": "supports_audio_input", "video": "supports_video_input"}
+        return bool(self._opened.model.profile.get(setting.get(kind, "supports_document_input"), True))
+
     def price(self, input_tokens: int, output_tokens: int) -> float | None:
         """Return the price of these tokens in US dollars; None if it is unknown."""
         return self._translator.price(input_tokens, output_tokens, self._opened.model)

@@ -21,6 +21,7 @@ from coterie.models.providers.errors import translate_error
 from coterie.models.providers.pricing import PublicPrices
 from coterie.models.redaction import Redactor
 from coterie.models.values import (
+    Attachment,
     Finish,
     ModelReply,
     ModelRequest,
@@ -160,7 +161,20 @@ def _heard(exchange: PromptMessage) -> messages.ModelRequestPart:
         outcome: Any = "failed" if exchange.failed else "success"
         return messages.ToolReturnPart(exchange.name, exchange.content, exchange.id, outcome=outcome)
     assert isinstance(exchange, TextMessage)
-    return messages.UserPromptPart(exchange.text)
+    if not exchange.attachments:
+        return messages.UserPromptPart(exchange.text)
+    return messages.UserPromptPart([exchange.text, *map(_attached, exchange.attachments)])
+
+
+_ADDRESSES = {"image": messages.ImageUrl, "audio": messages.AudioUrl, "video": messages.VideoUrl}
+
+
+def _attached(attachment: Attachment) -> messages.UserContent:
+    if not attachment.url:
+        return messages.BinaryContent(attachment.data, media_type=attachment.media_type)
+    kind: Any = _ADDRESSES.get(attachment.media_type.partition("/")[0], messages.DocumentUrl)
+    found: messages.UserContent = kind(attachment.url, media_type=attachment.media_type)
+    return found
 
 
 def _whole(text: str) -> str:
