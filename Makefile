@@ -41,6 +41,7 @@ bench: $(VENV)/.bench-ready
 # Runs the conformance runners of protocols against an assistant. They need npm, and are installed into a temporary folder.
 conformance: $(VENV)/.dev-ready
 	sh tests/interop/conformance/mcp.sh $(BIN)/python
+	sh tests/interop/conformance/agui.sh $(BIN)/python
 
 # Writes the lock files anew, with the newest versions that fit.
 lock: $(VENV)/.dev-ready
