@@ -251,7 +251,7 @@ def test_a_frozen_node_loses_its_keys_and_does_nothing_when_it_comes_back(cluste
     node = cluster.node("b")
     mine = next(each for each in load.accounts if each.ask(Where()).result(10) == "b")
     # It is in the middle of a message when it freezes, which would be stored and answered afterwards.
-    zombie = mine.ask(Slow(0.5, 1_000_000), timeout=60.0)
+    zombie = mine.ask(Slow(3.0, 1_000_000), timeout=60.0)
     time.sleep(0.2)
     os.kill(node.pid, signal.SIGSTOP)
     eventually(lambda: [each.name for each in cluster.nodes()] == ["a"], timeout=20.0)

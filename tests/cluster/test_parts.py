@@ -7,7 +7,7 @@ import msgspec
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from coterie import AgentRef, Runtime
+from coterie import AgentRef, Message, Runtime
 from coterie.cluster import arguments
 from coterie.cluster.directory import Directory
 from coterie.cluster.frame_queue import FrameQueue, LinkLimits
@@ -16,6 +16,7 @@ from coterie.cluster.security import make_token, use_token
 from coterie.cluster.wire import ClusterMember, ClusterSettings, MemberReport
 from coterie.errors import DefinitionError, MessageTooLarge, TransportError
 from coterie.errors.cluster import ClusterError, NoNodeFits, UnknownNode
+from coterie.errors.definition import DecodeFailed
 from coterie.kernel import Codec
 from coterie.kernel.codec import Extension
 from tests.cluster.people import Bump, Counter, Start
@@ -132,6 +133,23 @@ def test_arguments_arrive_by_the_types_of_the_constructor() -> None:
         arguments.class_name(type("Local", (Counter,), {"__module__": "__main__"}))
     with pytest.raises(DefinitionError, match="node left cannot load it: ModuleNotFoundError"):
         arguments.find_class("no_such_module:Local", "left")
+
+
+def test_a_message_that_has_gained_a_field_with_a_default_is_understood_both_ways() -> None:
+    class Gift(Message, tag="Gift"):
+        amount: int
+
+    class LaterGift(Message, tag="Gift"):
+        amount: int
+        note: str = "none"
+
+    older, newer = Codec(), Codec()
+    older.register(Gift, "gifts:Gift")
+    newer.register(LaterGift, "gifts:Gift")
+    assert newer.unpack(older.pack(Gift(1)), Message) == LaterGift(1)
+    assert older.unpack(newer.pack(LaterGift(2, "for you")), Message) == Gift(2)
+    with pytest.raises(DecodeFailed, match=r"gifts:Gift.*no such class is known here"):
+        Codec().unpack(newer.pack(LaterGift(1)), Message)
 
 
 def test_the_token_is_readable_by_its_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
