@@ -171,6 +171,20 @@ def test_enough_episodes_are_consolidated_by_themselves(memory: TieredMemory) ->
     assert statistics.consolidated + statistics.unconsolidated == 12
 
 
+def test_episodes_stored_during_an_automatic_consolidation_are_consolidated_after_it(memory: TieredMemory) -> None:
+    gate = Gate()
+    mind = mind_of(memory, consolidate_at=5, summariser=gate)
+    for n in range(5):
+        mind.remember(f"apple {n}")
+    assert gate.entered.wait(20)
+    for n in range(6):
+        mind.remember(f"pear {n}")
+    gate.opened.set()
+    assert mind.wait_for_consolidation()
+    assert [len(each) for each in gate.batches] == [5, 6]
+    assert mind.stats().unconsolidated == 0
+
+
 def test_three_consolidations_at_once_do_the_work_once(memory: TieredMemory) -> None:
     gate = Gate()
     mind = mind_of(memory, summariser=gate)

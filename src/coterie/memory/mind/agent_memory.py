@@ -387,7 +387,8 @@ class AgentMemory:
 
     def _consolidate_by_itself(self) -> None:
         try:
-            self._consolidator.run(self._consolidate_at or 1, automatic=True)
+            while self._consolidator.run(self._consolidate_at or 1, automatic=True):
+                continue
         except CONTAINED:  # the summariser is user code; log, count and retry
             _log.exception("the memories of %s were not consolidated", self.agent)
 

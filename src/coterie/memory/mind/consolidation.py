@@ -177,6 +177,8 @@ class Consolidator:
                     raise
                 finally:
                     self._end(batch, failed=insights is None, automatic=automatic)
+                    # The episodes stored meanwhile may be enough for another one.
+                    state.planned |= automatic and insights is not None and len(state.fresh) >= min_episodes
         return Consolidation(len(batch), made, automatic)
 
     def _ask(self, batch: list[str]) -> list[Insight]:
