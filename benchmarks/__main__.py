@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import partial
 
 from benchmarks import (
+    console,
     conversation,
     counters,
     durable,
@@ -67,6 +68,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "wealth": wealth.all_rows,
     "conversation": conversation.all_rows,
     "network": network.all_rows,
+    "console": console.all_rows,
     "durable-asks": durable.asks,
     "durable-activation": durable.activation,
     "durable-memory": durable.memory,

@@ -13,25 +13,18 @@ from coterie.orchestrator import load_scenario, replay_run, run_scenario, run_st
 from coterie.orchestrator.folder import RunFolder
 from coterie.testing import eventually
 
+from .live import living
+
 FISHING = Path(__file__).parents[2] / "examples/commons/fishing.toml"
 AXE = (Path(__file__).parent / "vendor/axe.min.js").read_text()
 TOKEN = AccessToken("the-token-of-the-operator")
 
 
-class Watched:
-    """Fishers that wait for the console before their first month, with the console and the browser that looks on."""
+class Page:
+    """The browser that looks at a console."""
 
-    def __init__(self, place: Path, console: Console, chromium: Any) -> None:
-        self.place, self.console, self.browser = place, console, chromium
-        self.folder = RunFolder.create(place, "fishing", FISHING.read_text())
-        self.name = self.folder.path.name
-        self.thread = start_thread(self._run, "watched-run")
-
-    def _run(self) -> None:
-        with self.folder:
-            run_scenario(
-                load_scenario(FISHING), self.folder, paused=True, on_live=lambda part: self.console.show(part, self.name)
-            )
+    def __init__(self, console: Console, chromium: Any) -> None:
+        self.console, self.browser = console, chromium
 
     def open(self, path: str = "/") -> None:
         self.browser.get(self.console.address + path)
@@ -69,6 +62,23 @@ class Watched:
             if each["impact"] in ("serious", "critical")
             for node in each["nodes"]
         ]
+
+
+class Watched(Page):
+    """Fishers that wait for the console before their first month, with the console and the browser that looks on."""
+
+    def __init__(self, place: Path, console: Console, chromium: Any) -> None:
+        super().__init__(console, chromium)
+        self.place = place
+        self.folder = RunFolder.create(place, "fishing", FISHING.read_text())
+        self.name = self.folder.path.name
+        self.thread = start_thread(self._run, "watched-run")
+
+    def _run(self) -> None:
+        with self.folder:
+            run_scenario(
+                load_scenario(FISHING), self.folder, paused=True, on_live=lambda part: self.console.show(part, self.name)
+            )
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +168,45 @@ def test_a_run_goes_on_to_its_end_and_is_replayed(watched: Watched) -> None:
     watched.open("/audit")
     watched.sees("replay run")
     watched.sees("adjust run")
+
+
+def test_every_page_of_a_live_process_is_readable_on_a_phone_and_has_no_fault(chromium: Any, tmp_path: Path) -> None:
+    with living(tmp_path) as live:
+        paths = [
+            "/agents?runtime=town",
+            "/agents?runtime=town&view=tree",
+            "/agents/town/boss",
+            "/letters/town",
+            "/machine",
+            "/conversations",
+            "/conversations/chats/customer:ann?prompt=1",
+            "/memory?agent=ann&question=apples",
+            "/meetings",
+            f"/meetings/meetings/{live.meeting}",
+            "/cluster",
+        ]
+        size = {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+        chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        chromium.get(live.console.link())
+        page = Page(live.console, chromium)
+        try:
+            for number, path in enumerate(paths):
+                media = {"features": [{"name": "prefers-color-scheme", "value": ("light", "dark")[number % 2]}]}
+                chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+                page.open(path)
+                page.sees("live", "#connection")
+                assert page.faults() == [], path
+                assert chromium.execute_script("return document.documentElement.scrollWidth") <= 360, path
+        finally:
+            chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        page.open("/conversations/chats/customer:bob")
+        page.press("Approve")
+        page.sees("5 paid", "#live_operations")
+        assert live.paid == [5]
+        page.open("/agents/town/guest")
+        page.press("Pause")
+        eventually(lambda: live.runtime.health()["guest"].paused)
+        page.sees("Resume", "#live_actions")
 
 
 def test_a_page_finds_a_console_that_comes_back_and_says_when_its_link_is_old(watched: Watched) -> None:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from coterie.cli.console import PORT, Port, Wanted, shown
 from coterie.cli.tracing import TraceContent, TraceTo, traced
 from coterie.errors import InvalidSetting
 from coterie.orchestrator.assistants.opening import ChatFolder, load_assistant, open_assistant
@@ -38,6 +39,8 @@ def serve(
     out: Annotated[Path, typer.Option(help="Where the assistant's folder is.")] = Path("runs"),
     trace: TraceTo = None,
     trace_content: TraceContent = False,
+    console: Wanted = False,
+    console_port: Port = PORT,
 ) -> None:
     """Serve an assistant: AG-UI at /agui, OpenAI's chat completions at /v1, until Ctrl-C."""
     from coterie.interop import AccessToken, ServingOptions, create_application  # noqa: PLC0415 - only with the extra
@@ -51,23 +54,25 @@ def serve(
         )
     loaded = load_assistant(scenario)
     folder = ChatFolder(out / loaded.scenario.name.replace(" ", "-"))
-    console = Console(highlight=False)
+    terminal = Console(highlight=False)
 
     def ready(address: str) -> None:
-        console.print(f"{escape(loaded.scenario.name)} is served at {address}", soft_wrap=True)
+        terminal.print(f"{escape(loaded.scenario.name)} is served at {address}", soft_wrap=True)
         if token.generated:
-            console.print(f"The token, for this time only: {escape(token.reveal())}", soft_wrap=True)
+            terminal.print(f"The token, for this time only: {escape(token.reveal())}", soft_wrap=True)
         else:
-            console.print(f"The token is that of {_VARIABLE}.", soft_wrap=True)
+            terminal.print(f"The token is that of {_VARIABLE}.", soft_wrap=True)
 
     def notice(line: str) -> None:
-        console.print(f"  ({escape(line)})", soft_wrap=True)
+        terminal.print(f"  ({escape(line)})", soft_wrap=True)
 
     with (
         traced(trace, content=trace_content),
         open_assistant(loaded, folder.path, model=model, base_url=base_url, notice=notice) as assistant,
         open_database(folder.path / "conversations.db") as store,
+        shown(console, [out], "/conversations", port=console_port) as show,
     ):
+        show(assistant.conversations, assistant.name)
         application = create_application(
             assistant.conversations, token, store=store, name=assistant.name.replace(" ", "-"), options=options
         )

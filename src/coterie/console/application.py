@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.applications import Starlette
@@ -27,7 +27,7 @@ from coterie.console.metrics import metrics_endpoint
 from coterie.console.options import ConsoleOptions
 from coterie.console.page import ConsoleAction, Page, Visit
 from coterie.console.problems import ConsoleProblem
-from coterie.console.rendering import STATIC, Renderer
+from coterie.console.rendering import STATIC, Renderer, in_path
 from coterie.console.sources import Sources
 from coterie.errors import CoterieError, describe
 from coterie.kernel import Clock
@@ -100,7 +100,7 @@ class ConsoleApplication:
                     403, "This page is for the operator. Your token shows your own conversations and memories."
                 )
             self.visited = True
-            return await answer(page, request, Visit(self._sources, request.path_params, request.query_params, user))
+            return await answer(page, request, Visit(self._sources, _path(request), request.query_params, user))
 
         return endpoint
 
@@ -156,7 +156,7 @@ class ConsoleApplication:
             found = dict(page.read(visit))
         except (CoterieError, OSError) as error:
             raise ConsoleProblem(409, str(error)) from error
-        base = page.path.rstrip("/").format(**{key: _quoted(value) for key, value in visit.path.items()})
+        base = page.path.rstrip("/").format(**{key: in_path(value) for key, value in visit.path.items()})
         return {
             "visit": visit,
             "live_path": f"{base}/-/",
@@ -173,7 +173,7 @@ class ConsoleApplication:
         async def endpoint(request: Request) -> Response:
             user = visitor(request)
             check_same_origin(request)
-            visit = Visit(self._sources, request.path_params, await _form(request), user)
+            visit = Visit(self._sources, _path(request), await _form(request), user)
             target = " ".join(str(value) for value in (*visit.path.values(), *visit.query.values()))[:300]
             outcome, status = await self._done(action, visit)
             who = user or _OPERATOR
@@ -229,5 +229,6 @@ async def _form(request: Request) -> QueryParams:
     return QueryParams(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
 
 
-def _quoted(value: str) -> str:
-    return quote(value, safe="")
+def _path(request: Request) -> dict[str, str]:
+    """Return the variable parts of a path, as they were before `in_path`."""
+    return {key: str(value).replace("%2F", "/").replace("%25", "%") for key, value in request.path_params.items()}

@@ -27,7 +27,7 @@ class ConsoleOptions(msgspec.Struct, frozen=True, kw_only=True):
     """A file to which each action is appended, as a line of JSON; without it, only the log and the page have them."""
     period: float = 0.5
     """The shortest time between two updates of a page."""
-    share: float = 0.01
+    share: float = 0.007
     """The part of one processor that the updates of a page may take: costly pages are updated less often."""
     heartbeat: float = 15.0
     """Silence after which a stream sends a comment, so that proxies keep the connection."""

@@ -54,7 +54,7 @@ class Renderer:
             bytes=size,
             moment=moment,
             value=shown,
-            path=lambda text: quote(str(text), safe=""),
+            path=in_path,
             ago=lambda when: f"{seconds(max(0.0, clock.time() - when))} ago",
             json=script_json,
         )
@@ -82,6 +82,11 @@ class Renderer:
     def outcome(self, message: str, back: str) -> str:
         """Return the page after an action, for browsers without scripts."""
         return self._environment.get_template("problem.html").render(status=200, message=message, back=back)
+
+
+def in_path(text: object) -> str:
+    """Return a text as a part of a path. A slash is encoded twice, because servers decode paths before they read them."""
+    return quote(str(text).replace("%", "%25").replace("/", "%2F"), safe="")
 
 
 def script_json(value: Any) -> Markup:

@@ -14,10 +14,10 @@ from coterie.console.commands import RunCommands
 from coterie.console.page import Visit
 from coterie.console.problems import ConsoleProblem
 from coterie.console.rendering import moment, shown
-from coterie.console.run_reader import RowOf, WorldReader, newest_events, plots_of
+from coterie.console.run_reader import RowOf, WorldReader, history, newest_events, plots_of
 from coterie.console.run_worlds import RunWorld, RunWorlds
 from coterie.console.runs import RunPages
-from coterie.errors import CoterieError
+from coterie.errors import CoterieError, HistoryGone
 from coterie.errors.orchestrator import RunUnknown
 from coterie.orchestrator import Plot, Scenario, Summary, Table, load_run, run_status
 from coterie.orchestrator.control import PARAMETERS
@@ -84,6 +84,7 @@ class RunPage:
             "adjusted": {},
             "step_name": "round",
             "last_round": 0,
+            "first_round": 0,
             "shown_round": 0,
             "summary": None,
             "tables": [],
@@ -133,7 +134,7 @@ class RunPage:
         before = reader.end_of(number - 1)
         plots = plots_of(reader, visit.text("plot"), step_name)
         ended = min(world.sequence, reader.end_of(number) or world.sequence, before + _READ_OF_A_ROUND)
-        of_round = world.history(before + 1, ended)
+        of_round = history(world, before + 1, ended)
         wanted = {"agent": visit.text("agent"), "event": visit.text("event")}
         decided = [each for each in of_round if (each.action and each.kind in _OUTCOMES) or each.kind == "forfeited"]
         simulation = found.simulation
@@ -141,6 +142,7 @@ class RunPage:
         return {
             "reading": found.reading,
             "last_round": reader.last_round,
+            "first_round": reader.first_round,
             "shown_round": number,
             "world": _keys(world, last, before, visit.text("keys")),
             "agents": len(simulation.plan.agents) if simulation is not None else None,
@@ -170,10 +172,13 @@ def _row(scenario: Scenario, result: RoundResult) -> Mapping[str, Any]:
 
 def _keys(world: World, last: int, before: int, part: str) -> dict[str, Any]:
     """Return the table of keys after an event, with those marked that changed since the round before."""
-    view = world.at(last)
+    try:
+        view = world.at(last)
+    except HistoryGone:
+        raise ConsoleProblem(410, "This moment is no longer kept: the world has no log, only its newest events.") from None
     fitting = [key for key in view if part in key] if part else view
     ordered = sorted(fitting) if len(fitting) <= _SORTED else list(_first(fitting, _KEYS))
-    changed = {key for event in world.history(before + 1, min(last, before + _READ_OF_A_ROUND)) for key in event.changes}
+    changed = {key for event in history(world, before + 1, min(last, before + _READ_OF_A_ROUND)) for key in event.changes}
     rows = [{"key": key, "value": shown(view[key]), "changed": key in changed} for key in ordered[:_KEYS]]
     time = moment(view.time) + " UTC" if view.time > _YEAR_2000 else ""
     left = len(fitting) - len(rows)

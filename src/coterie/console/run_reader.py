@@ -10,6 +10,7 @@ from math import isnan
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
+from coterie.errors import HistoryGone
 from coterie.orchestrator import Bar
 from coterie.rounds import RoundResult
 from coterie.world import Event, World
@@ -65,14 +66,16 @@ class WorldReader:
 
     def refresh(self, world: World, budget: int) -> float:
         """Look at so many more events, and return the part of all that has been looked at."""
-        newest = world.sequence
+        newest, known = world.sequence, first_known(world)
+        # A world without a log keeps its newest events only.
+        self.read = max(self.read, min(known - 1, newest))
         if newest < self.read or (self.ends and self.read and not self._same(world)):
             # The run was resumed: it cut off events, and has perhaps made others with the same numbers.
             self._begin()
         end = min(newest, self.read + budget)
         while self.read < end:
             last = min(end, self.read + 2_000)
-            for event in world.history(self.read + 1, last):
+            for event in history(world, self.read + 1, last):
                 self._take(world, event)
             self.read = last
         return self.read / newest if newest else 1.0
@@ -89,8 +92,16 @@ class WorldReader:
         """The last settled round."""
         return self.rounds[-1] if self.rounds else 0
 
+    @property
+    def first_round(self) -> int:
+        """The first round that a page can show: 0, the beginning, if the world still has it."""
+        return 0 if not self.rounds or self.rounds[0] <= 1 else self.rounds[0]
+
     def _same(self, world: World) -> bool:
-        event = world.history(self.ends[-1], self.ends[-1])[0]
+        events = history(world, self.ends[-1], self.ends[-1])
+        if not events:
+            return True  # it is no longer kept
+        event = events[0]
         return event.kind == _ROUND and event.details.get("digest") == self._last_digest
 
     def _take(self, world: World, event: Event) -> None:
@@ -193,6 +204,26 @@ def plots_of(reader: WorldReader, wanted: str, step_name: str) -> list[dict[str,
     return made
 
 
+def first_known(world: World) -> int:
+    """Return the number of the first event that a world still has: 1 with a log."""
+    if world.log is not None or not world.sequence:
+        return 1
+    try:
+        world.history(1, 1)
+    except HistoryGone as gone:
+        return gone.first
+    return 1
+
+
+def history(world: World, first: int, last: int) -> list[Event]:
+    """Return the events from `first` to `last` that a world still has."""
+    try:
+        return world.history(first, last)
+    except HistoryGone:
+        known = first_known(world)
+        return world.history(known, last) if first < known <= last else []
+
+
 def newest_events(world: World, last: int, wanted: Mapping[str, str], most: int) -> list[Event]:
     """Return the newest events up to number `last` that fit, newest first. Looks through a bounded number of them."""
     found: list[Event] = []
@@ -214,7 +245,9 @@ def _backwards(world: World, last: int) -> Iterator[Event]:
     looked = 0
     while last > 0 and looked < _LOOKED_THROUGH:
         first = max(1, last - _CHUNK + 1)
-        chunk = world.history(first, last)
+        chunk = history(world, first, last)
+        if not chunk:
+            return
         yield from reversed(chunk)
         looked += len(chunk)
         last = first - 1

@@ -9,6 +9,7 @@ from typing import Any
 from coterie.console.links import Links
 from coterie.console.page import Visit
 from coterie.console.problems import ConsoleProblem
+from coterie.console.run_reader import history
 from coterie.console.run_worlds import RunWorlds
 from coterie.errors.orchestrator import RunUnknown
 from coterie.orchestrator import RunOverview, run_overview
@@ -123,8 +124,8 @@ class RunPages:
         with self._worlds.reading(id, path) as found:
             if found is not None:
                 for number, end in list(zip(found.reader.rounds, found.reader.ends, strict=True))[:_MOST_COMPARED]:
-                    event = found.world.history(end, end)[0]
-                    digests[number] = str(event.details.get("digest", ""))
+                    for event in history(found.world, end, end):
+                        digests[number] = str(event.details.get("digest", ""))
         return {"overview": self.overview(path), "digests": digests}
 
     def _differences(self, ids: list[str], number: int) -> list[tuple[str, Any, Any]]:

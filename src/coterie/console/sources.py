@@ -4,17 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from coterie.concurrency import Rank, new_lock
 from coterie.conversation import Conversations
 from coterie.errors import InvalidSetting
 from coterie.meetings import Meetings
 from coterie.memory import TieredMemory
+from coterie.models import ModelGateway
 from coterie.rounds import Simulation
 from coterie.runtime import Runtime
 
-_KINDS: tuple[type[Any], ...] = (Runtime, Simulation, Conversations, TieredMemory, Meetings)
+
+@runtime_checkable
+class ShownCluster(Protocol):
+    """A cluster as the console needs it; a `Cluster` is one. The console needs no extra of it."""
+
+    def nodes(self) -> Any:
+        """Return the members."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """Return the state of each node."""
+        ...
+
+    def drain(self, name: str) -> None:
+        """Drain a node, and stop it."""
+        ...
+
+
+_KINDS: tuple[type[Any], ...] = (Runtime, Simulation, Conversations, TieredMemory, Meetings, ModelGateway, ShownCluster)
 
 
 class Sources:
@@ -56,4 +75,8 @@ class Sources:
         for name, simulation in self.of(Simulation).items():
             if simulation.runtime is not None:
                 found[f"{name} agents"] = simulation.runtime
+        known = {id(each) for each in found.values()}
+        for name, conversations in self.of(Conversations).items():
+            if id(conversations.runtime) not in known:
+                found[f"{name} agents"] = conversations.runtime
         return found

@@ -355,6 +355,11 @@ class Conversations(_SingleHost):
     opening the database.
     """
 
+    def find(self, namespace: str | Iterable[str]) -> Conversation | None:
+        """Return the open conversation of a namespace, or None; it opens none. Raises `InvalidNamespace`."""
+        chat = self.known(namespace)
+        return chat if isinstance(chat, Conversation) else None
+
     def open(self, namespace: str | Iterable[str], *, user: str = "") -> Conversation:
         """Return the conversation of a namespace, restored from the store. While it is open, return the same object.
 

@@ -20,11 +20,12 @@ from coterie.conversation.activator import Activator
 from coterie.conversation.endings import EndingConversation, end_all, end_all_blocking
 from coterie.conversation.forgetting import ForgetReport, forget_user
 from coterie.conversation.host_end import HostEnd
-from coterie.conversation.journal import Journal, key_of, namespace_of, parts_of
+from coterie.conversation.journal import Journal, LogRecord, key_of, namespace_of, parts_of
 from coterie.conversation.memories import UserMemories
-from coterie.conversation.operations.operation import OperationState
+from coterie.conversation.operations.operation import Operation, OperationState
 from coterie.conversation.roles import AssistantDesk, AssistantRole, ModelLimit, Team
 from coterie.conversation.session.monitor import AwaitMonitored, MonitoredSessions, MonitorSession, SessionMonitor
+from coterie.conversation.session.prompt import PROMPT_ENTRIES, prompt_of
 from coterie.conversation.session.session import Session
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.state import ConversationServices, ConversationState
@@ -33,8 +34,8 @@ from coterie.conversation.tools.source import ToolSource
 from coterie.conversation.tools.tool import Tool
 from coterie.errors import ConversationClosed, DeliveryError, InvalidSetting, ModelError, describe
 from coterie.errors.conversation import InvalidNamespace
-from coterie.kernel import Clock, check_instance, clock_or_system
-from coterie.models import Model, ModelCollector, ModelGateway, ModelRequest, TextMessage
+from coterie.kernel import Clock, check_instance, check_number, clock_or_system
+from coterie.models import Model, ModelCollector, ModelGateway, ModelRequest, PromptMessage, TextMessage
 from coterie.runtime import AgentRef, Runtime, RuntimeCollector
 from coterie.storage import Database, open_database
 from coterie.telemetry import MetricsCollector, ProcessThreadsCollector, StorageCollector
@@ -220,6 +221,30 @@ class ConversationHost:
         """The tools of the assistant that speaks first, by name."""
         team = self._host.team
         return self._host.tools_of(team.first if team is not None else None)
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime of its conversations and operations, to be observed."""
+        return self._runtime
+
+    def known(self, namespace: str | Iterable[str]) -> ConversationHandle | None:
+        """Return the handle of a namespace, or None if it is not open. Raises `InvalidNamespace`."""
+        key = key_of(namespace_of(namespace))
+        with self._lock:
+            return self._open.get(key) or self._resting.get(key)
+
+    def log(self, namespace: str | Iterable[str], newest: int = 200) -> tuple[LogRecord, ...]:
+        """Return the newest entries of the log of a stored conversation, oldest first; it opens none. Raises storage errors."""
+        check_number("log.newest", newest, least=1, whole=True)
+        return tuple(self._host.journal.newest(key_of(namespace_of(namespace)), newest))
+
+    def stored_operations(self, namespace: str | Iterable[str]) -> tuple[Operation, ...]:
+        """Return the operations of a stored conversation, oldest first; it opens none. Raises storage errors."""
+        return tuple(self._host.journal.ledger.all(key_of(namespace_of(namespace))))
+
+    def prompt(self, namespace: str | Iterable[str], turn: int) -> tuple[PromptMessage, ...]:
+        """Return the messages of the last request of a turn, as its log gives them. It opens no conversation."""
+        return prompt_of(self.log(namespace, PROMPT_ENTRIES), turn, self.settings.history, self._host.window)
 
     def namespaces(self) -> tuple[tuple[str, ...], ...]:
         """Return the namespaces of all stored conversations."""

@@ -225,6 +225,14 @@ class Journal:
         """Return up to `limit` log entries with sequence numbers after `after`, up to `until`, oldest first."""
         return self._read(namespace, self.database.rows(_BETWEEN, (namespace, after, until, limit)))
 
+    def newest(self, namespace: str, limit: int) -> list[LogRecord]:
+        """Return the newest `limit` log entries, oldest first."""
+        rows = self.database.rows(
+            "SELECT sequence, at, body FROM conversation_log WHERE namespace = ? ORDER BY sequence DESC LIMIT ?",
+            (namespace, limit),
+        )
+        return self._read(namespace, reversed(rows))
+
     def turn_said(self, namespace: str, id: str) -> int | None:  # noqa: A002 - the usual name
         """Return the turn of the message with the front end's `id`, or None if none was accepted."""
         row = self.database.row("SELECT turn FROM conversation_log WHERE namespace = ? AND said = ?", (namespace, as_ascii(id)))

@@ -47,6 +47,16 @@ class MeetingStatus(msgspec.Struct, frozen=True):
     digest: str = ""
 
 
+class ReplicaStatus(msgspec.Struct, frozen=True):
+    """The replica of one member."""
+
+    member: str
+    committed: int
+    """The number of entries that it knows to be final."""
+    digest: str
+    """Of the state after these."""
+
+
 class Meetings:
     """Calls and finds meetings of agents.
 
@@ -215,6 +225,24 @@ class Meetings:
             state.outcome,
             state.digest(),
         )
+
+    def state(self, id: str) -> MeetingState:  # noqa: A002 - the field's own name
+        """Return a state of a meeting of the caller's own, folded from the entries known here. Raises `UnknownMeeting`."""
+        return self._folded(id, None)
+
+    def replicas(self, id: str) -> tuple[ReplicaStatus, ...]:  # noqa: A002 - the field's own name
+        """Return how far the replica of each member on this node is. Raises `UnknownMeeting`."""
+        local = self._bound_directory().find(id)
+        committed = {name: member.replica.committed for name, member in (*local.members.items(), *local.former.items())}
+        digests = {number: self._folded(id, number).digest() for number in set(committed.values())}
+        return tuple(ReplicaStatus(name, number, digests[number]) for name, number in committed.items())
+
+    def _folded(self, id: str, until: int | None) -> MeetingState:  # noqa: A002 - as above
+        local = self._bound_directory().find(id)
+        state = MeetingState(id, local.resolve)
+        for entry in local.entries()[:until]:
+            fold.apply(state, entry)
+        return state
 
     def of(self, agent: AgentRef | str) -> tuple[MeetingStatus, ...]:
         """Return the status of each open meeting of an agent."""

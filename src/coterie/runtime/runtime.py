@@ -162,16 +162,14 @@ class Runtime(DurableRuntime):
     ) -> AgentRef:
         """Start an agent and return its reference at once; its constructor runs on its own thread.
 
-                `args` and the other `kwargs` go to the constructor. They are copied, so that a rebuilt agent starts as the first did
-        and shares no data with the caller; functions, mocks, and objects that cannot be copied, such as a lock or a queue, are
-        passed unchanged. Locks and queues of asyncio, which serve one event loop, are refused. `name` must be unique among the
-        living agents; the default is the class's name in lower case, and a number.
+        `args` and the other `kwargs` go to the constructor. They are copied, so that a rebuilt agent starts as the first did and
+        shares no data with the caller; functions, mocks, and objects that cannot be copied, such as a lock or a queue, are passed
+        unchanged. Locks and queues of asyncio, which serve one event loop, are refused. `name` must be unique among the living
+        agents; the default is the class's name in lower case, and a number.
 
-                A constructor that raises ends the agent: asks then end with `AgentStopped`, whose cause is the error, and watchers get
-                `AgentDown`.
-
-                Raises `NameTaken`, `DefinitionError` for a value that is not an agent class, `SpawnError` if the system has no thread
-                left, and `RuntimeStopped`.
+        A constructor that raises ends the agent: asks then end with `AgentStopped`, whose cause is the error, and watchers get
+        `AgentDown`. Raises `NameTaken`, `DefinitionError` for a value that is not an agent class, `SpawnError` if the system has
+        no thread left, and `RuntimeStopped`.
         """
         return self._services.spawn(agent, args, kwargs, SpawnOptions(name, dispatcher, supervision, mailbox), None)
 
@@ -185,10 +183,7 @@ class Runtime(DurableRuntime):
         return [cell.reference for cell in self._services.registry.cells()]
 
     def reference(self, address: Address | str) -> AgentRef:
-        """Return a reference to the agent at an address, here or on another node. It need not exist.
-
-        Raises `InvalidAddress`.
-        """
+        """Return a reference to the agent at an address, on any node. It need not exist. Raises `InvalidAddress`."""
         return self._services.reference(Address.parse(address) if isinstance(address, str) else address)
 
     # Messages.
@@ -279,6 +274,14 @@ class Runtime(DurableRuntime):
         Raises `UnknownAgent`.
         """
         return inspection.pause(self._services.registry.resolve(agent, self.node)).wait(timeout)
+
+    def metrics_of(self, agent: AgentRef | str) -> AgentMetrics:
+        """Return the counts of one agent. Raises `UnknownAgent`."""
+        return self._services.registry.resolve(agent, self.node).outcomes.metrics()
+
+    def restart(self, agent: AgentRef | str) -> None:
+        """Fail an agent as if a handler had raised, so that its supervision restarts it. Raises `UnknownAgent`."""
+        inspection.restart(self._services.registry.resolve(agent, self.node))
 
     def resume(self, agent: AgentRef | str) -> None:
         """Resume a paused agent. Raises `UnknownAgent`."""

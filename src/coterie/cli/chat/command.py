@@ -15,6 +15,8 @@ from coterie.cli.chat.plain import PlainScreen
 from coterie.cli.chat.plain import converse as converse_plainly
 from coterie.cli.chat.screen import Screen
 from coterie.cli.chat.words import note, wrapped
+from coterie.cli.console import PORT, Port, Wanted
+from coterie.cli.console import shown as console_of
 from coterie.cli.tracing import TraceContent, TraceTo, traced
 from coterie.conversation import Conversation
 from coterie.kernel import SystemClock
@@ -40,6 +42,8 @@ def chat(
     wait: Annotated[bool, typer.Option(help="At the end of piped input, wait for what still runs.")] = True,
     trace: TraceTo = None,
     trace_content: TraceContent = False,
+    console: Wanted = False,
+    console_port: Port = PORT,
 ) -> None:
     """Talk to an assistant. Results appear when they are ready; bars of running operations are above the line that you type."""
     loaded = load_assistant(scenario)
@@ -56,7 +60,9 @@ def chat(
         with (
             traced(trace, content=trace_content),
             open_assistant(loaded, folder.path, model=model, base_url=base_url, notice=notice) as assistant,
+            console_of(console, [out], "/conversations", port=console_port) as show,
         ):
+            show(assistant.conversations, loaded.scenario.name)
             conversation = assistant.conversations.open(("chat", user, name), user=user)
             folder.remember(user, name)
             unfinished = _converse(assistant, conversation, shown, interactive=interactive, greet=not resume, wait=wait)

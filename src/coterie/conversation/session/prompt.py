@@ -21,6 +21,7 @@ from coterie.conversation.entries import (
     UserMessageEntry,
 )
 from coterie.conversation.history import HistoryPolicy, KeepLast
+from coterie.conversation.journal import LogRecord
 from coterie.conversation.operations.descriptions import outcome_line
 from coterie.conversation.tokens import tokens_of
 from coterie.models import PromptMessage, TextMessage, ToolCall, ToolResult
@@ -235,6 +236,21 @@ class PromptHistory:
             return ToolResult(call.id, call.name, INTERRUPTED, failed=True), False
         content, cut = shorten(returned.content, call.id, self._shown)
         return ToolResult(call.id, call.name, content, failed=returned.failed), cut
+
+
+PROMPT_ENTRIES = 10_000
+"""The newest entries of a log that `prompt_of` is given."""
+
+
+def prompt_of(records: Iterable[LogRecord], turn: int, policy: HistoryPolicy, budget: int) -> tuple[PromptMessage, ...]:
+    """Return the messages of the last request of a turn, as a log gives them; none if the log does not have the turn."""
+    history, known = PromptHistory(), False
+    for record in records:
+        known = known or (isinstance(record.entry, UserMessageEntry) and record.entry.turn == turn)
+        if isinstance(record.entry, TurnEndedEntry) and record.entry.turn == turn:
+            break
+        history.add(record.sequence, record.entry)
+    return history.prompt(policy, budget, turn).messages if known else ()
 
 
 def shorten(content: str, name: str, limit: int | None) -> tuple[str, bool]:

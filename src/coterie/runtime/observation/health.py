@@ -53,6 +53,8 @@ class AgentHealth(msgspec.Struct, frozen=True):
     """The stack of its thread if it is stalled."""
     waits_for_thread: bool = False
     """Whether it has something to do, and no thread is free for it."""
+    parent: str = ""
+    """The name of the agent that supervises it; empty if the runtime does."""
 
 
 class AgentHealthMonitor:
@@ -97,6 +99,7 @@ class AgentHealthMonitor:
     def examine(self, cell: AgentCell) -> AgentHealth:
         """Return the health of an agent. From any thread."""
         state = self._state(cell)
+        parent = cell.supervision_group.parent
         busy = state in (AgentState.BUSY, AgentState.WAITING, AgentState.STALLED)
         return AgentHealth(
             name=cell.name,
@@ -111,6 +114,7 @@ class AgentHealthMonitor:
             stalled_for=cell.stalled_for,
             stack=stack_of(cell.executor.thread_id) if cell.stalled_for else "",
             waits_for_thread=cell.executor.queued,
+            parent=parent.name if parent is not None else "",
         )
 
     def _state(self, cell: AgentCell) -> AgentState:

@@ -48,6 +48,11 @@ def pause(cell: AgentCell) -> Signal:
     return at_rest
 
 
+def restart(cell: AgentCell) -> None:
+    """Let an agent's supervision handle a failure that somebody outside requested."""
+    cell.control(lambda: cell.life.fail(RuntimeError("its restart was requested")))
+
+
 def resume(cell: AgentCell) -> None:
     """Resume a paused agent."""
     cell.control(lambda: cell.release(Suspension.PAUSED))
