@@ -68,7 +68,7 @@ def digest_in(text: str) -> str:
     return found[1]
 
 
-def test_a_kind_beside_its_file_works_with_all_commands(tmp_path: Path) -> None:
+def test_a_kind_beside_its_file_is_run_shown_replayed_and_resumed(tmp_path: Path) -> None:
     out, err = coterie("run", FILE, "--out", tmp_path / "runs")
     assert err == ""
     assert "day 1: " in out
@@ -82,6 +82,9 @@ def test_a_kind_beside_its_file_works_with_all_commands(tmp_path: Path) -> None:
     assert digest_in(coterie("show", folder)[0]) == digest
     assert digest_in(coterie("replay", folder)[0]) == digest
     assert digest_in(coterie("resume", folder, "-q", "--no-report")[0]) == digest
+
+
+def test_a_kind_beside_its_file_is_compared_and_swept(tmp_path: Path) -> None:
     compared = coterie("compare", FILE)[0]
     assert all(mode in compared for mode in ("lockstep", "sync_points", "pipelines", "tokens"))
     table = tmp_path / "sweep.csv"
