@@ -86,7 +86,7 @@ def test_an_unexpected_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys
     def fail() -> None:
         raise ZeroDivisionError("as told")
 
-    monkeypatch.setattr(application, "application", fail)
+    monkeypatch.setattr(application, "create_application", lambda _: fail)
     with pytest.raises(SystemExit) as ended:
         application.main()
     assert ended.value.code == 1

@@ -93,11 +93,11 @@ def main() -> None:
     # The folder of a run has the log; between the lines of a command it would only confuse.
     logging.getLogger("coterie").addHandler(logging.NullHandler())
     try:
-        # Classes and functions of modules live as long as the process: no collection needs to look at them.
-        gc.disable()
         application = create_application(sys.argv[1] if len(sys.argv) > 1 else None)
-        gc.freeze()
-        gc.enable()
+        if not gc.isenabled():
+            # Classes and functions of modules live as long as the process: no collection needs to look at them.
+            gc.freeze()
+            gc.enable()
         application()
     except CoterieError as error:
         _say(str(error))

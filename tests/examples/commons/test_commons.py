@@ -62,6 +62,7 @@ def test_the_catch_equals_the_loss_of_the_lake_and_is_recorded(tmp_path: Path) -
         "run.db",
         "scenario.json",
         "scenario.toml",
+        "status.json",
         "timeline.json",
     ]
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]

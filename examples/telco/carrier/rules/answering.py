@@ -42,6 +42,7 @@ _SETTLED = (
 )
 """What the customer may say about an operation of unknown outcome; the first that fits counts."""
 _WHICH = "Which one shall I cancel?"
+_REFUSED = "All right. Nothing has been done."
 _CALLED = {
     "close_contract": ("clos", "contract"),
     "change_package": ("change", "package", "upgrade", "switch", "plan"),
@@ -124,7 +125,11 @@ class _Answer:
             return None
         if wish.yes and wish.kind not in TASKS:
             return self._call(question.name, **question.arguments)
-        return _say("All right. Nothing has been done.") if wish.no and wish.kind in ("", "cancel") else None
+        if not wish.no or wish.kind not in ("", "cancel"):
+            return None
+        # Otherwise the request would go on waiting for another person's button.
+        operation = self._awaiting()
+        return self._call("cancel", operation=operation) if operation else _say(_REFUSED)
 
     def _of_operations(self) -> ModelReply | None:
         wish = self.wish
@@ -153,6 +158,8 @@ class _Answer:
             return self._call("request", tool=call.name, arguments=dict(call.arguments))
         if is_question(result):
             return _say(question_of(result))
+        if call.name == "cancel" and self.wish.no and call.arguments.get("operation") == self._awaiting():
+            return _say(_REFUSED)
         alone = call.name in ("request", "cancel")
         told = done[-1:] if alone else [each for each in done if each[0].name != "verify_login" or each[1].failed]
         return _say(" ".join(phrases.spoken(*each) for each in told))
@@ -229,6 +236,12 @@ class _Answer:
                     return ToolCall("", str(call.arguments.get("tool", "")), _table(call.arguments.get("arguments")))
                 return call
         return None
+
+    def _awaiting(self) -> str | None:
+        """Return the operation about which the customer was asked last."""
+        results = [result.content for turn in self.dialogue.turns[-4:-1] for _, result in turn.done if is_question(result)]
+        found = re.search(r"cancel (op-\d+)\.$", results[-1]) if results else None
+        return found[1] if found else None
 
     def _waiting_task(self) -> tuple[str, Wish] | None:
         """Return the request that the customer made before the login."""
