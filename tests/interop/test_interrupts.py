@@ -91,3 +91,38 @@ def test_a_resume_without_a_meaning_is_refused(tmp_path: Path, payload: Any) -> 
     with served(tmp_path) as server, server.client() as client:
         body = {"threadId": "t", "runId": "r", "messages": [], "resume": resume("op-1", payload)}
         assert client.post("/agui", json=body).status_code == 422
+
+
+def test_of_several_answers_each_has_an_outcome_of_its_own(tmp_path: Path) -> None:
+    with served(tmp_path) as server, server.client() as client:
+        for amount in (1, 2, 3, 4):
+            server.run("t", f"pay {amount}")
+        given = [
+            *resume("op-1.1", {"approved": True}),
+            *resume("op-2.7", {"approved": True}),  # another request than the latest
+            *resume("op-3.1", {"approved": False, "reason": "too dear"}),
+            *resume("op-4.1", {"approved": True, "arguments": {"amount": "a lot"}}),
+            *resume("op-9.1", {"approved": True}),
+        ]
+        events = server.run("t", None, resume=given)
+        (told,) = [each for each in events if each.type.value == "CUSTOM"]
+        assert told.name == "REFUSED"
+        assert [(each["interruptId"], each["status"]) for each in told.value] == [
+            ("op-2.7", 409), ("op-4.1", 422), ("op-9.1", 404),
+        ]  # fmt: skip
+        assert "amount" in told.value[1]["message"]
+        # Both outcomes came in this run, as one delivery.
+        assert list(texts(events).values()) == ["merged"]
+        states = [operation(server, "t", number)["state"] for number in (1, 2, 3, 4)]
+        assert states == ["succeeded", "awaiting approval", "cancelled", "awaiting approval"]
+        # What was refused is asked still, by the interrupts of the same run.
+        assert [each.id for each in events[-1].outcome.interrupts] == ["op-2.1", "op-4.1"]
+        assert server.held.done == ["paid 1"]
+        # With a message the run answers that too.
+        mixed = server.run("t", "hello", resume=[*resume("op-2.1", {"approved": True}), *resume("op-1.1", {"approved": True})])
+        assert [each.value[0]["interruptId"] for each in mixed if each.type.value == "CUSTOM"] == ["op-1.1"]
+        assert "you said hello" in texts(mixed).values()
+        body = {"threadId": "t", "runId": "r", "messages": [], "resume": [*resume("op-1.1", True), *resume("op-9.1", True)]}
+        both = client.post("/agui", json=body)
+        assert both.status_code == 409
+        assert ("op-1.1: " in both.text, "op-9.1: " in both.text) == (True, True)

@@ -35,7 +35,7 @@ from coterie.conversation import (
 )
 from coterie.errors import ConversationError, CoterieError
 from coterie.interop.access import acting_person, verified_user
-from coterie.interop.agui.interrupts import give_answers, interrupts
+from coterie.interop.agui.interrupts import RefusedAnswer, give_answers, interrupts
 from coterie.interop.agui.run_request import RunRequest, parse_request
 from coterie.interop.agui.translator import EventTranslator, whole_message
 from coterie.interop.asides import answer_aside
@@ -57,14 +57,15 @@ class AgUiEndpoints:
         if parsed.text is not None and await self._is_helper(request, parsed):
             return self._stream(self._aside(parsed, parsed.text))
         client = await self._client_thread(request, parsed.thread)
+        refused: Sequence[RefusedAnswer] = ()
         if parsed.answers:
             before = client.chat.last_event
             user = verified_user(request, self._server.options.user_headers)
             person = acting_person(request, user, self._server.options.person_headers)
-            going = await give_answers(client.chat, parsed.answers, person)
+            going, refused = await give_answers(client.chat, parsed.answers, person)
             if parsed.text is None:
                 rest = outcomes_of(client, going, before, self._server.options.resume_wait)
-                return self._stream(self._running(client, parsed, None, rest))
+                return self._stream(self._running(client, parsed, None, rest, refused=refused))
         if parsed.text is None and parsed.results:
             before = client.chat.last_event
             running = client.chat.page(limit=1).running
@@ -81,7 +82,7 @@ class AgUiEndpoints:
             first = await anext(deliveries, None)
         except CoterieError as error:
             first = error
-        return self._stream(self._running(client, parsed, first, deliveries))
+        return self._stream(self._running(client, parsed, first, deliveries, refused=refused))
 
     async def _is_helper(self, request: Request, parsed: RunRequest) -> bool:
         patterns, text = self._server.options.helper_prompts, parsed.text or ""
@@ -129,10 +130,13 @@ class AgUiEndpoints:
         first: Delivery | CoterieError | None,
         deliveries: AsyncGenerator[Delivery, None],
         running: TranscriptMessage | None = None,
+        refused: Sequence[RefusedAnswer] = (),
     ) -> AsyncIterator[str]:
         yield _encoded(_started(parsed))
         if ignored := parsed.ignored:
             yield _encoded(CustomEvent(name="IGNORED", value=ignored))
+        if refused:
+            yield _encoded(CustomEvent(name="REFUSED", value=[each.shown() for each in refused]))
         translator = EventTranslator(client.chat.operations(unfinished=True))
         if running is not None:
             translator.resume(running.turn, running.began, running.texts, [call for call, _, _ in parsed.results])

@@ -13,7 +13,7 @@ from coterie.conversation import Conversation, Operation, OperationState
 from coterie.errors import CoterieError, TransitionRefused
 from coterie.interop.agui.operations import OUTCOMES
 from coterie.interop.agui.translator import content
-from coterie.interop.responses import HTTPProblem
+from coterie.interop.responses import HTTPProblem, public_message, status_of
 
 _APPROVAL: dict[str, Any] = {
     "type": "object",
@@ -41,6 +41,11 @@ class InterruptAnswer:
     payload: dict[str, Any]
     cancelled: bool
 
+    @property
+    def interrupt(self) -> str:
+        """The id of the interrupt."""
+        return f"{self.operation}.{self.consent}" if self.consent else self.operation
+
 
 def interrupts(operations: Iterable[Operation]) -> list[Interrupt]:
     """Return the interrupts of the operations that the user of the conversation can decide on."""
@@ -52,26 +57,45 @@ def parse_answers(entries: Sequence[ResumeEntry] | None) -> tuple[InterruptAnswe
     return tuple(_answer(place, each) for place, each in enumerate(entries or ()))
 
 
-async def give_answers(chat: Conversation, answers: Sequence[InterruptAnswer], person: str) -> list[Operation]:
-    """Pass answers on, all of them, and return the operations that go on. Raises the error of the first that was refused.
+@dataclass(frozen=True)
+class RefusedAnswer:
+    """An answer that was refused, with the reason."""
+
+    answer: InterruptAnswer
+    error: CoterieError
+
+    def shown(self) -> dict[str, Any]:
+        """Return what the front end is told: the interrupt, the HTTP status of the error, and its text."""
+        name = self.answer.interrupt
+        return {"interruptId": name, "status": status_of(self.error), "message": public_message(self.error, name)}
+
+
+async def give_answers(
+    chat: Conversation, answers: Sequence[InterruptAnswer], person: str
+) -> tuple[list[Operation], list[RefusedAnswer]]:
+    """Pass all answers on; return the operations that go on, and the answers that were refused.
 
     An abandoned interrupt rejects an operation that awaits approval, and leaves one of unknown outcome as it is. To abandon
-    one that has been decided meanwhile is no error.
+    one that has been decided meanwhile is no error. Raises the error of an only answer, and `HTTPProblem` if all of several
+    were refused: then nothing has changed.
     """
     going: list[Operation] = []
-    refused: CoterieError | None = None
+    refused: list[RefusedAnswer] = []
     for each in answers:
         try:
             after = await _give(chat, each, person)
         except CoterieError as error:
             if not (each.cancelled and isinstance(error, TransitionRefused)):
-                refused = refused or error
+                refused.append(RefusedAnswer(each, error))
             continue
         if after is not None:
             going.append(after)
-    if refused is not None:
-        raise refused
-    return going
+    if refused and len(refused) == len(answers):
+        if len(refused) == 1:
+            raise refused[0].error
+        shown = [each.shown() for each in refused]
+        raise HTTPProblem(shown[0]["status"], "; ".join(f"{each['interruptId']}: {each['message']}" for each in shown))
+    return going, refused
 
 
 async def _give(chat: Conversation, answer: InterruptAnswer, person: str) -> Operation | None:
