@@ -27,6 +27,8 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
 ) -> None:
     """Delete the conversations, operations and memories of a user, in all assistants that no program has open."""
+    if not user:
+        raise InvalidSetting("user", user, "the name of a user, as in --user")
     folders = sorted({each.parent for each in (*out.glob(_CONVERSATIONS), *out.glob(f"*/{_CONVERSATIONS}"))})
     if not folders:
         raise InvalidSetting("--out", str(out), f"a folder of assistants: with {_CONVERSATIONS} in it, or in a folder in it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -10,7 +11,9 @@ import msgspec
 
 from coterie.conversation.journal import Journal, key_of, parts_of
 from coterie.conversation.memories import UserMemories
-from coterie.errors import StorageError
+from coterie.conversation.operations.ledger import as_ascii
+from coterie.errors import InvalidSetting
+from coterie.errors.storage import StatementFailed
 from coterie.kernel import SystemClock
 from coterie.memory import TieredMemory, forget_person
 from coterie.models.recording.file import remove_agents
@@ -18,16 +21,15 @@ from coterie.storage import Database, Transaction
 
 _KINDS = ("chat", "agui", "completions", "mcp", "a2a", "agent")
 """First parts of namespaces in which the second part, or the third of an agent, is the user."""
+_NOBODY = "-"
+"""The user in a namespace of a server for a request that names none."""
 _TABLES = (
     ("conversation_log", "namespace"),
     ("conversation_notes", "namespace"),
     ("conversation_summaries", "namespace"),
     ("conversation_operations", "namespace"),
-    ("conversation_leases", "holder"),
     ("conversation_sessions", "namespace"),
 )
-_LOOSE_TABLES = (("a2a_tasks", "owner", True), ("serving_told", "thread", False), ("serving_histories", "thread", False))
-"""Tables of servers: the column, and whether it has the user (or the namespace as JSON)."""
 
 
 class ForgetReport(msgspec.Struct, frozen=True):
@@ -51,29 +53,37 @@ def forget_user(
 
     A conversation belongs to the user for whom it was opened, and so do those that it has opened with other assistants. The database
     is compacted, so that no deleted byte is left in its file. Backups, logs of the program, and what tools have done elsewhere are
-    not covered. Safe to repeat. Raises errors of storage, of memory and of recordings.
+    not covered. Safe to repeat. Raises `InvalidSetting` without a user, and errors of storage, of memory and of recordings.
     """
     journal = Journal(database, SystemClock())
-    known = {parts_of(each) for each in journal.namespaces()}
-    own = {each for each in known if journal.person(key_of(each)) == user or _names(each, user)}
-    own |= {each for each in known if any(each[: len(root)] == root for root in own)}
-    spaces = sorted(own)
-    if spaces:
-        database.write(lambda write: _delete(write, spaces)).result()
-    for table, column, by_user in _LOOSE_TABLES:
-        _delete_loosely(database, table, column, [user] if by_user else [_json(each) for each in spaces])
-    database.compact()
-    memories = 0
-    if memory is not None:
-        memories = forget_person(memory, owner=UserMemories.owner(user)).memories
+    spaces = namespaces_of(journal, user)
+    # The rows that name the conversations go last, so that after a failure a repetition finds the rest.
     names = {"/".join(each) for each in spaces}
     removed = sum(remove_agents(Path(each), names) for each in recordings)
+    memories = 0 if memory is None else forget_person(memory, owner=UserMemories.owner(user)).memories
+    _delete_of_servers(database, user, spaces)
+    if spaces:
+        database.write(lambda write: _delete(write, spaces)).result()
+    database.compact()
     return ForgetReport(conversations=tuple(spaces), memories=memories, recordings=removed)
+
+
+def namespaces_of(journal: Journal, user: str) -> list[tuple[str, ...]]:
+    """Return the namespaces of all conversations of a user, and of those that they have opened with other assistants.
+
+    Raises `InvalidSetting` without a user.
+    """
+    if not (user and isinstance(user, str)):
+        raise InvalidSetting("user", user, "the name of a user; a conversation without a user is forgotten by no name")
+    stored = as_ascii(user)
+    known = {parts_of(each) for each in journal.namespaces()}
+    own = {each for each in known if journal.person(key_of(each)) == stored or _names(each, user)}
+    return sorted(own | {each for each in known if any(each[: len(root)] == root for root in own)})
 
 
 def _names(namespace: tuple[str, ...], user: str) -> bool:
     """Return whether a namespace of a known kind names the user, for conversations of earlier versions."""
-    if not user or namespace[0] not in _KINDS:
+    if user == _NOBODY or namespace[0] not in _KINDS:
         return False
     place = 2 if namespace[0] == "agent" else 1
     return len(namespace) > place and namespace[place] == user
@@ -81,29 +91,34 @@ def _names(namespace: tuple[str, ...], user: str) -> bool:
 
 def _delete(write: Transaction, spaces: Sequence[tuple[str, ...]]) -> None:
     for table, column in _TABLES:
-        if table == "conversation_leases":
-            continue
         for each in spaces:
             write.execute(f"DELETE FROM {table} WHERE {column} = ?", (key_of(each),))  # noqa: S608 - constants
 
 
-def _delete_loosely(database: Database, table: str, column: str, values: Sequence[str]) -> None:
-    """Delete rows of a table that only a server makes."""
+def _delete_of_servers(database: Database, user: str, spaces: Sequence[tuple[str, ...]]) -> None:
+    """Delete the rows in tables that only servers, and hosts over PostgreSQL, create."""
+    keys = [key_of(each) for each in spaces]
+    threads = [json.dumps(each) for each in spaces]
+    found_by_history = [each[-1] for each in spaces if each[0] == "completions" and each[-1].startswith("unnamed ")]
+    of_log = "DELETE FROM serving_requests WHERE message IN (SELECT said FROM conversation_log WHERE namespace = ?)"
+    for statement, values in (
+        (of_log, keys),
+        ("DELETE FROM serving_told WHERE thread = ?", threads),
+        ("DELETE FROM serving_histories WHERE thread = ?", found_by_history),
+        ("DELETE FROM conversation_leases WHERE holder = ?", keys),
+        ("DELETE FROM a2a_tasks WHERE owner = ?", [user]),
+    ):
+        if values:
+            _delete_if_present(database, statement, values)
 
+
+def _delete_if_present(database: Database, statement: str, values: Sequence[str]) -> None:
     def work(write: Transaction) -> None:
         for each in values:
-            write.execute(f"DELETE FROM {table} WHERE {column} = ?", (each,))  # noqa: S608 - constants
+            write.execute(statement, (each,))
 
-    if not values:
-        return
     try:
         database.write(work).result()
-    except StorageError:
+    except StatementFailed:
         # There is no such table: no server was ever used with this database.
         return
-
-
-def _json(namespace: tuple[str, ...]) -> str:
-    import json  # noqa: PLC0415 - the one use
-
-    return json.dumps(namespace)

@@ -18,7 +18,7 @@ import msgspec
 from coterie.concurrency import Rank, Signal, new_lock
 from coterie.conversation.activator import Activator
 from coterie.conversation.endings import EndingConversation, end_all, end_all_blocking
-from coterie.conversation.forgetting import ForgetReport, forget_user
+from coterie.conversation.forgetting import ForgetReport, forget_user, namespaces_of
 from coterie.conversation.host_end import HostEnd
 from coterie.conversation.journal import Journal, LogRecord, key_of, namespace_of, parts_of
 from coterie.conversation.memories import UserMemories
@@ -288,8 +288,10 @@ class ConversationHost:
 
         The user's open conversations are closed first; opened again they are new and empty.
         """
+        stored = {key_of(each) for each in await asyncio.to_thread(namespaces_of, self._host.journal, user)}
         with self._lock:
-            mine = [each for each in (*self._open.values(), *self._resting.values()) if each.state.user == user]
+            there = (*self._open.values(), *self._resting.values())
+            mine = [each for each in there if each.state.user == user or each.state.key in stored]
         await end_all([ending for each in mine for ending in self.end_one(each)], 0.0)
         memories = self._host.memories
         memory = memories.memory if memories is not None else None

@@ -22,6 +22,8 @@ class ForgettingEndpoints:
         A user's own token forgets that user only; the shared token any.
         """
         user = request.path_params["user"]
+        if not user:
+            raise HTTPProblem(422, "name the user to be forgotten: DELETE /users/USER", param="user")
         named = verified_user(request, self._server.options.user_headers)
         if named and named != user:
             raise HTTPProblem(403, "this request acts for another user than it would forget")
