@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,14 @@ lock = threading.Lock()
 cancelled: list[int] = []
 
 
+here = threading.local()
+"""With `sent`, the messages for the answer of one request by HTTP."""
+
+
 def send(message: dict[str, Any]) -> None:
+    if (sent := getattr(here, "sent", None)) is not None:
+        sent.append(message)
+        return
     with lock:
         sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
         sys.stdout.flush()
@@ -84,10 +92,57 @@ def handle(message: dict[str, Any]) -> None:
         send({"id": id_, "error": {"code": -32601, "message": "unknown"}})
 
 
+class Endpoint(BaseHTTPRequestHandler):
+    """Streamable HTTP: a request is answered by a stream of events; a session ends with the process."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.headers.get("Authorization") != "Bearer sesame":
+            self.reply(401, b"")
+        elif message["method"] != "initialize" and self.headers.get("Mcp-Session-Id") != str(os.getpid()):
+            self.reply(404, b"")
+        elif "id" not in message:
+            handle(message)
+            self.reply(202, b"")
+        else:
+            here.sent = []
+            handle(message)
+            if not here.sent:
+                sys.stdout.write("it hangs\n")
+                sys.stdout.flush()
+            while not here.sent:
+                time.sleep(60)
+            events = [json.dumps({"jsonrpc": "2.0", **each}) for each in here.sent]
+            self.reply(200, "".join(f"event: message\ndata: {each}\n\n" for each in events).encode(), "text/event-stream")
+
+    def do_GET(self) -> None:
+        self.reply(405, b"")
+
+    def do_DELETE(self) -> None:
+        self.reply(200, b"")
+
+    def reply(self, status: int, body: bytes, kind: str = "application/json") -> None:
+        self.send_response(status)
+        for name, value in (("Content-Type", kind), ("Content-Length", str(len(body))), ("Mcp-Session-Id", str(os.getpid()))):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name in the library
+        pass
+
+
 def main() -> None:
     mode = sys.argv[1] if len(sys.argv) > 1 else ""
     if mode == "mute":
         time.sleep(60)
+    if mode == "http":
+        server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Endpoint)
+        sys.stdout.write(f"{server.server_port}\n")
+        sys.stdout.flush()
+        server.serve_forever()
     if mode == "wrong":
         bad: list[Any] = [
             {"name": "broken", "inputSchema": {"type": "object", "properties": {"x": {"type": "whatever"}}}},

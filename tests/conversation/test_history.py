@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from coterie.conversation import (
     Conversation,
+    Conversations,
     ConversationSettings,
     HistoryPlan,
     HistoryUnit,
@@ -28,10 +29,13 @@ from coterie.conversation.entries import (
     UserMessageEntry,
 )
 from coterie.conversation.events import Lane
+from coterie.conversation.journal import Journal, LogRecord, key_of
 from coterie.conversation.session.prompt import SUMMARY, PromptHistory, project, shorten
 from coterie.conversation.tokens import TokenMeter, tokens_in, tokens_of
 from coterie.errors import InvalidSetting, ModelError
+from coterie.kernel import SystemClock
 from coterie.models import ModelGateway, ModelReply, ModelRequest, TextMessage, ToolCall, ToolResult, Usage
+from coterie.storage import open_database
 
 from .scripted import Gate, Script, assert_paired, by_words, calls, run
 from .test_prompt import histories
@@ -313,6 +317,40 @@ def test_the_prompt_of_a_log_of_two_thousand_turns_is_made_from_what_has_changed
     assert prompt.tokens <= 200_000
     # Made anew from the start it takes many times as long; benchmarks/histories.py has the figures.
     assert min(taken) < 0.02
+
+
+def test_a_stored_conversation_of_two_thousand_turns_goes_on_answering(tmp_path: Path) -> None:
+    result = "y" * 50_000
+    model = Script(reader)
+    options = ConversationSettings(window=WINDOW, patience=30)
+
+    async def work() -> None:
+        async with Conversations(model, [read_page], store=database, settings=options) as host:
+            chat = host.open("long")
+            assert await chat.send("hello").answer() == "fine"
+            assert await chat.send("page 7").answer() == "fine"
+            await chat.settle()
+            assert [each.text for each in chat.page(limit=4).messages] == ["hello", "fine", "page 7", "fine"]
+            assert "question 1999" in (chat.page(before=chat.page(limit=4).before, limit=2).messages)[0].text
+            assert await chat.send("goodbye").answer() == "fine"
+
+    with open_database(tmp_path / "chats.db") as database:
+        journal, key = Journal(database, SystemClock()), key_of(("long",))
+        epoch = journal.open(key, 1).epoch
+        for n in range(1, 2_001):
+            entries: tuple[ConversationEntry, ...] = (
+                UserMessageEntry(turn=n, text=f"question {n - 1}"),
+                ToolCallsEntry(turn=n, text="", calls=(ToolCall(f"c{n}", "read_page", {"n": n}),)),
+                ToolResultEntry(turn=n, call=f"c{n}", tool="read_page", content=result),
+                TurnEndedEntry(turn=n, lane=Lane.MAIN, outcome=TurnOutcome.ANSWERED, text="yes", whole="yes"),
+            )
+            records = [LogRecord(4 * n + place - 3, 0.0, entry) for place, entry in enumerate(entries)]
+            written = journal.write(key, epoch, records, durable=False)
+        written.result()
+        run(work)
+    assert all(is_fitting(each) for each in answers(model))
+    # The oldest turn that is known is in the prompt for its place: the latest turns, whole.
+    assert any(getattr(each, "text", "") == "question 1999" for each in answers(model)[0].exchanges)
 
 
 def test_the_window_of_a_model_string_comes_from_its_profile() -> None:

@@ -1,6 +1,7 @@
 """OpenAI's chat completions, through OpenAI's own client."""
 
 import asyncio
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -66,6 +67,24 @@ def test_a_stream_is_the_answer_in_pieces(server: Served, client: openai.OpenAI)
     assert chunks[-1].usage is not None
     assert len({each.id for each in chunks}) == 1
     history += [{"role": "assistant", "content": "".join(pieces)}]
+    assert say(client, history, "more") == "you said more"
+    assert threads(server) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_image_of_the_client_reaches_the_model(server: Served, client: openai.OpenAI, stream: bool) -> None:
+    picture = f"data:image/png;base64,{base64.b64encode(b'12345').decode()}"
+    history: SAYS = [
+        {"role": "user", "content": [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": picture}}]}
+    ]
+    if stream:
+        chunks = client.chat.completions.create(model="test", messages=history, stream=True)
+        answer = "".join(each.choices[0].delta.content or "" for each in chunks if each.choices)
+    else:
+        answer = client.chat.completions.create(model="test", messages=history).choices[0].message.content or ""
+    assert answer == "image/png 5"
+    # The history with the image goes on in its conversation.
+    history.append({"role": "assistant", "content": answer})
     assert say(client, history, "more") == "you said more"
     assert threads(server) == 1
 

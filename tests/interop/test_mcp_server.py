@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Literal
 
 import httpx2
 import mcp_types
 import pytest
-from mcp import Client, MCPError
+from mcp import Client, MCPError, StdioServerParameters, stdio_client
 from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
 
 from coterie.conversation import Conversations, ConversationSettings, ToolContext, tool
@@ -211,6 +213,127 @@ def test_a_task_that_needs_approval_asks_its_client(agrees: bool, status: str) -
             assert found["status"] == status
 
     run(main)
+
+
+class OlderClient:
+    """A client of protocol 2025-11-25 with tasks, which the official client does not offer: JSON-RPC over HTTP."""
+
+    def __init__(self, http: httpx2.AsyncClient) -> None:
+        self._http = http
+        self._session: dict[str, str] = {}
+        self._number = 0
+
+    async def start(self) -> dict[str, Any]:
+        """Do the handshake; return the capabilities of the server."""
+        info = {"name": "older", "version": "1"}
+        found = await self.ask("initialize", protocolVersion="2025-11-25", capabilities={}, clientInfo=info)
+        await self._post({"method": "notifications/initialized"})
+        return dict(found["capabilities"])
+
+    async def ask(self, method: str, **given: Any) -> dict[str, Any]:
+        self._number += 1
+        reply = await self._post({"id": self._number, "method": method, "params": given})
+        lines = [line[6:] for line in reply.text.splitlines() if line.startswith("data: {")] or [reply.text]
+        answer = json.loads(lines[-1])
+        if "error" in answer:
+            raise LookupError(answer["error"]["message"])
+        return dict(answer["result"])
+
+    async def _post(self, message: dict[str, Any]) -> httpx2.Response:
+        headers = {"Accept": "application/json, text/event-stream", **self._session}
+        reply = await self._http.post("/mcp", json={"jsonrpc": "2.0", **message}, headers=headers)
+        assert reply.status_code < 300, reply.text
+        if session := reply.headers.get("mcp-session-id"):
+            self._session = {"Mcp-Session-Id": session, "Mcp-Protocol-Version": "2025-11-25"}
+        return reply
+
+
+@contextlib.asynccontextmanager
+async def older_client(*tools: Any) -> AsyncIterator[OlderClient]:
+    async with Conversations(Script(by_words), tools=[add, pay, *tools], settings=SETTINGS) as conversations:
+        application = create_mcp_application(conversations, AccessToken("c" * 20))
+        async with (
+            application.router.lifespan_context(application),
+            httpx2.AsyncClient(
+                transport=httpx2.ASGITransport(application),
+                base_url="http://127.0.0.1:8801",
+                headers={"Authorization": f"Bearer {'c' * 20}"},
+                timeout=30,
+            ) as http,
+        ):
+            yield OlderClient(http)
+
+
+def test_tasks_of_the_older_protocol_are_listed_and_have_results() -> None:
+    work = Work()
+
+    async def main() -> None:
+        async with older_client(work.tool) as client:
+            declared = await client.start()
+            assert declared["tasks"] == {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}
+            made = await client.ask("tools/call", name="work", arguments={}, task={})
+            assert (made["task"]["taskId"], made["task"]["status"]) == ("op-1", "working")
+            paid = await client.ask("tools/call", name="pay", arguments={"amount": 5}, task={})
+            assert (paid["task"]["status"], paid["task"]["statusMessage"]) == ("input_required", "Really pay?")
+            listed = (await client.ask("tasks/list"))["tasks"]
+            assert [(each["taskId"], each["status"]) for each in listed] == [("op-1", "working"), ("op-2", "input_required")]
+            # The result is waited for.
+            waiting = asyncio.create_task(client.ask("tasks/result", taskId="op-1"))
+            assert (await client.ask("tasks/get", taskId="op-1"))["status"] == "working"
+            assert not waiting.done()
+            work.end.set()
+            result = await waiting
+            assert (result["content"][0]["text"], result["isError"]) == ("worked", False)
+            assert result["_meta"]["io.modelcontextprotocol/related-task"] == {"taskId": "op-1"}
+            assert (await client.ask("tasks/cancel", taskId="op-2"))["status"] == "cancelled"
+            assert "cancelled" in (await client.ask("tasks/result", taskId="op-2"))["content"][0]["text"]
+            for method in ("tasks/result", "tasks/get", "tasks/cancel"):
+                with pytest.raises(LookupError, match="there is no task 'op-9'"):
+                    await client.ask(method, taskId="op-9")
+            with pytest.raises(LookupError, match="op-1 has ended"):
+                await client.ask("tasks/cancel", taskId="op-1")
+            for wrong in ({"name": "nothing"}, {"name": "add", "arguments": {"a": "x"}}):
+                with pytest.raises(LookupError, match=r"no tool 'nothing'|do not fit"):
+                    await client.ask("tools/call", **wrong, task={})
+
+    run(main)
+
+
+DESK = """
+from coterie.conversation import tool
+from coterie.models import RuleModel
+from coterie.orchestrator import Assistant
+
+@tool(effect="read")
+def add(a: int, b: int) -> str:
+    \"\"\"Add two numbers.\"\"\"
+    print("a word of the tool's own")
+    return str(a + b)
+
+def open_desk(place):
+    place.notice("the desk is open")
+    return Assistant(tools=[add], model=RuleModel(lambda request: f"you said {request.exchanges[-1].text}"))
+"""
+
+
+def test_the_command_serves_an_assistant_over_standard_input_and_output(tmp_path: Path) -> None:
+    (tmp_path / "desk.py").write_text(DESK)
+    path = tmp_path / "desk.toml"
+    path.write_text('kind = "conversation"\nname = "desk"\n[assistant]\nprovider = "desk:open_desk"\n')
+    program = "from coterie.cli.application import main; main()"
+    arguments = ["-c", program, "mcp", str(path), "--user", "ann", "--out", str(tmp_path / "runs")]
+
+    async def main() -> None:
+        parameters = StdioServerParameters(command=sys.executable, args=arguments)
+        async with Client(stdio_client(parameters)) as client:
+            assert text_of(await client.call_tool("add", {"a": 2, "b": 3})) == "5"
+            assert text_of(await client.call_tool("ask_assistant", {"message": "hello"})) == "you said hello"
+
+    run(main, 60.0)
+    # The client has closed the input, and the program has ended: another may open its files.
+    with Conversations(Script(by_words), store=tmp_path / "runs" / "desk" / "conversations.db") as kept:
+        assert kept.namespaces() == (("mcp", "ann", "default"),)
+        assert [each.content for each in kept.open(("mcp", "ann", "default")).operations()] == ["5"]
 
 
 def test_without_a_way_to_ask_the_user_a_call_that_needs_approval_is_not_done() -> None:
