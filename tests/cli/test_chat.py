@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from coterie.testing.models import ModelServer, Served
@@ -230,9 +231,14 @@ def test_a_real_model_takes_the_place_of_the_rules(tmp_path: Path) -> None:
 
     with ModelServer(model) as server:
         options = ("--model", "openai:any", "--base-url", server.url, "--out", tmp_path / "runs")
-        with talking("chat", path, *options, OPENAI_API_KEY="sk-of-a-test") as talk:
+        with talking("chat", path, *options, "--console", "--console-port", "0", OPENAI_API_KEY="sk-of-a-test") as talk:
             talk.say("hello")
             talk.expect("telco: Good day from the model.")
+            link = re.search(r"http://127[^ \n]+", talk.all)
+            assert link is not None
+            costs = httpx.get(link[0], follow_redirects=True, headers={"Connection": "close"}).text
+            assert "Tokens and costs of telco" in costs
+            assert "openai:any" in costs
             talk.say("what packages are there?")
             talk.expect("The desk says:")
             assert "Starter 5" in talk.end()

@@ -28,7 +28,7 @@ class Letter(Message):
 
 
 class Hold(Request[str]):
-    guest: AgentRef
+    guests: tuple[AgentRef, ...]
 
 
 class Worker(Agent):
@@ -58,7 +58,7 @@ class Boss(Agent):
 
     @on(interleave=True)
     async def hold(self, message: Hold) -> str:
-        meeting = await self.context.use(Meetings).call("the budget", [message.guest])
+        meeting = await self.context.use(Meetings).call("the budget", message.guests)
         await meeting.say("we spend <i>less</i>")
         await meeting.put_to_vote("cut", ["yes", "no"])
         return meeting.id
@@ -84,7 +84,7 @@ class Live:
         eventually(lambda: self.runtime.find("worker"))
         guest = self.runtime.spawn(Worker, "quiet", name="guest")
         meetings = self.runtime.provide(Meetings())
-        self.meeting = self.boss.ask(Hold(guest)).result()
+        self.meeting = self.boss.ask(Hold((guest,))).result()
         gone = self.runtime.spawn(Worker, "gone", name="gone")
         gone.stop().result()
         gone.tell(Letter("to nobody"))

@@ -168,6 +168,10 @@ def test_a_run_goes_on_to_its_end_and_is_replayed(watched: Watched) -> None:
     watched.open("/audit")
     watched.sees("replay run")
     watched.sees("adjust run")
+    for path in ("/audit", "/", f"/compare?run={watched.name}&run={watched.name}"):
+        watched.open(path)
+        watched.sees("live", "#connection")
+        assert watched.faults() == [], path
 
 
 def test_every_page_of_a_live_process_is_readable_on_a_phone_and_has_no_fault(chromium: Any, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from coterie.conversation import OperationState
 from coterie.testing import eventually
 
-from .live import ANN, BOB, TOKEN, Fail, Live, living
+from .live import ANN, BOB, TOKEN, Fail, Hold, Live, Worker, living
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +168,12 @@ def test_the_machine_tells_its_threads_and_rates(operator: httpx.Client) -> None
     assert "threads of Coterie" in page
     assert "town" in page
     assert operator.get("/cluster").status_code == 200
+
+
+def test_a_meeting_of_two_hundred_is_shown_with_every_member(live: Live, operator: httpx.Client) -> None:
+    guests = tuple(live.runtime.spawn(Worker, "present", name=f"guest-{number}") for number in range(199))
+    meeting = live.boss.ask(Hold(guests)).result()
+    page = operator.get(f"/meetings/meetings/{meeting}").text
+    assert page.count("<code>") == 201
+    assert "guest-198" in page
+    assert "we spend &lt;i&gt;less&lt;/i&gt;" in page

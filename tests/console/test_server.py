@@ -162,6 +162,19 @@ def test_a_run_that_is_gone_damaged_or_of_a_later_version_is_said_in_one_sentenc
             shutil.rmtree(places / name)
 
 
+def test_an_open_page_says_that_its_run_was_deleted(places: Path, console: Console) -> None:
+    shutil.copytree(places / "lake", places / "doomed")
+    bearer = {"Authorization": f"Bearer {TOKEN.reveal()}"}
+    with (
+        httpx.Client(timeout=20) as client,
+        client.stream("GET", f"{console.address}/runs/doomed/-/stream", headers=bearer) as stream,
+    ):
+        lines = (json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: "))
+        assert next(lines)["problem"] == ""
+        shutil.rmtree(places / "doomed")
+        assert "There is no run doomed here" in next(lines)["problem"]
+
+
 def test_texts_of_agents_never_become_markup(console: Console, client: httpx.Client) -> None:
     def speak(turn: Turn) -> None:
         turn.intend("set", key=f"{HOSTILE}-key", value=f"</script>{HOSTILE}")

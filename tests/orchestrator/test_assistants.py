@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from coterie.conversation import Conversations
 from coterie.errors import ScenarioError
 from coterie.errors.orchestrator import RunUnknown
+from coterie.memory import TieredMemory
+from coterie.models import ModelGateway
 from coterie.orchestrator import load_scenario
 from coterie.orchestrator.assistants.opening import ChatFolder, load_assistant, open_assistant
 from coterie.orchestrator.assistants.servers import make_servers
+from coterie.testing.models import ModelServer
 
 PROVIDER = """
 from pydantic import BaseModel, Field
@@ -219,3 +223,14 @@ def test_a_wrong_server_of_a_scenario_is_named(tmp_path: Path, table: str, line:
     with pytest.raises(ScenarioError) as refused:
         load_assistant(write(tmp_path, more=table))
     assert line in str(refused.value)
+
+
+def test_the_parts_for_a_console_are_the_conversations_the_gateway_and_the_memory(tmp_path: Path) -> None:
+    path = write(tmp_path, more="[memory]")
+    with open_assistant(load_assistant(path), tmp_path / "rules") as assistant:
+        assert [type(part) for part in assistant.parts] == [Conversations, TieredMemory]
+    with (
+        ModelServer() as server,
+        open_assistant(load_assistant(path), tmp_path / "model", model="ollama:any", base_url=server.url) as assistant,
+    ):
+        assert [type(part) for part in assistant.parts] == [Conversations, ModelGateway, TieredMemory]

@@ -72,7 +72,8 @@ def serve(
         open_database(folder.path / "conversations.db") as store,
         shown(console, [out], "/conversations", port=console_port) as show,
     ):
-        show(assistant.conversations, assistant.name)
+        for part in assistant.parts:
+            show(part, assistant.name)
         application = create_application(
             assistant.conversations, token, store=store, name=assistant.name.replace(" ", "-"), options=options
         )

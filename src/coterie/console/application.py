@@ -128,7 +128,8 @@ class ConsoleApplication:
                 changed = {name: html for name, html in parts.items() if sent.get(name) != html}
                 sent.update(changed)
                 # The smaller of two: the first one loads templates, and one may have read a long log.
-                pause = max(self._options.period, min(cost, before) / self._options.share)
+                fair = min(cost, before) / self._options.share
+                pause = max(self._options.period, min(fair, self._options.slowest))
                 before = cost
                 silent = 0.0 if changed else silent + pause
                 if changed:

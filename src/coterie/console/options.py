@@ -29,6 +29,8 @@ class ConsoleOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The shortest time between two updates of a page."""
     share: float = 0.007
     """The part of one processor that the updates of a page may take: costly pages are updated less often."""
+    slowest: float = 5.0
+    """The longest time between two updates of a page, however costly it is."""
     heartbeat: float = 15.0
     """Silence after which a stream sends a comment, so that proxies keep the connection."""
     rows: int = 100
@@ -40,6 +42,7 @@ class ConsoleOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidSetting("ConsoleOptions.port", self.port, f"a port, at most {_PORTS}")
         check_number("ConsoleOptions.period", self.period, above=0)
         check_number("ConsoleOptions.share", self.share, above=0)
+        check_number("ConsoleOptions.slowest", self.slowest, above=0)
         check_number("ConsoleOptions.heartbeat", self.heartbeat, above=0)
         check_number("ConsoleOptions.rows", self.rows, least=1, whole=True)
         if not self.expose and not is_loopback(self.host):

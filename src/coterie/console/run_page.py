@@ -130,10 +130,10 @@ class RunPage:
         world, reader = found.world, found.reader
         number = min(visit.number("round", reader.last_round), reader.last_round)
         now = not visit.text("round")
-        last = world.sequence if now else reader.end_of(number)
-        before = reader.end_of(number - 1)
+        last = world.sequence if now else reader.end_of(world, number)
+        before = reader.end_of(world, number - 1)
         plots = plots_of(reader, visit.text("plot"), step_name)
-        ended = min(world.sequence, reader.end_of(number) or world.sequence, before + _READ_OF_A_ROUND)
+        ended = min(world.sequence, reader.end_of(world, number) or world.sequence, before + _READ_OF_A_ROUND)
         of_round = history(world, before + 1, ended)
         wanted = {"agent": visit.text("agent"), "event": visit.text("event")}
         decided = [each for each in of_round if (each.action and each.kind in _OUTCOMES) or each.kind == "forfeited"]

@@ -27,6 +27,10 @@ _MOST_OF_ROUND = 20_000
 """Events of a round beyond which it is not shown as a row."""
 _LOOKED_THROUGH = 20_000
 """Events that a filter looks through."""
+_WINDOW, _LEAP_POINTS = 10_000, 50
+"""The newest events that a leap looks at, which a world has in memory; and the points of plots that it takes from them."""
+_OUTRUN = 2
+"""Looks in a row that were outrun by the world, after which the reader leaps."""
 
 
 RowOf: TypeAlias = Callable[[RoundResult], Mapping[str, Any]]
@@ -55,6 +59,7 @@ class WorldReader:
         self._events: list[Event] = []
         """The events of the round that has not ended, unless they are too many."""
         self._stride, self._last_digest = 1, ""
+        self._newest, self._outrun, self._leapt = 0, 0, False
 
     def want(self, keys: Sequence[str]) -> None:
         """Keep the numbers of these keys too; the log is read anew for one that was not kept."""
@@ -64,14 +69,25 @@ class WorldReader:
             if self.read:
                 self._begin()
 
-    def refresh(self, world: World, budget: int) -> float:
-        """Look at so many more events, and return the part of all that has been looked at."""
+    def refresh(self, world: World, budget: int, *, leap: bool = False) -> float:
+        """Look at so many more events, and return the part of all that has been looked at.
+
+        With `leap`, it leaves out events of a world that grows faster than it may read, and goes on with the newest ones. Later,
+        without `leap`, it reads everything.
+        """
         newest, known = world.sequence, first_known(world)
+        if self._leapt and not leap:
+            self._begin()
+        self._outrun = self._outrun + 1 if self._newest and newest - self._newest > budget // 2 else 0
+        self._newest = newest
+        if leap and self._outrun >= _OUTRUN and self._leap(world, newest):
+            return 1.0
         # A world without a log keeps its newest events only.
         self.read = max(self.read, min(known - 1, newest))
         if newest < self.read or (self.ends and self.read and not self._same(world)):
             # The run was resumed: it cut off events, and has perhaps made others with the same numbers.
             self._begin()
+            self._newest = newest
         end = min(newest, self.read + budget)
         while self.read < end:
             last = min(end, self.read + 2_000)
@@ -80,12 +96,19 @@ class WorldReader:
             self.read = last
         return self.read / newest if newest else 1.0
 
-    def end_of(self, number: int) -> int:
+    def end_of(self, world: World, number: int) -> int:
         """Return the event that ended the round; of an earlier one if it is not known. 0 before the first round."""
         place = bisect_left(self.rounds, number)
-        if place == len(self.rounds) or self.rounds[place] != number:
-            place -= 1
-        return self.ends[place] if place >= 0 else 0
+        if place < len(self.rounds) and self.rounds[place] == number:
+            return self.ends[place]
+        before = self.ends[place - 1] if place else 0
+        if not self._leapt or number < 1 or place == len(self.rounds):
+            return before
+        # A leap left it out. The numbers of rounds grow with those of events.
+        found = _last_of_round(world, number, before, self.ends[place])
+        self.rounds.insert(place, number)
+        self.ends.insert(place, found)
+        return found
 
     @property
     def last_round(self) -> int:
@@ -104,22 +127,44 @@ class WorldReader:
         event = events[0]
         return event.kind == _ROUND and event.details.get("digest") == self._last_digest
 
+    def _leap(self, world: World, newest: int) -> bool:
+        """Go on with the newest rounds, and return whether there were some."""
+        window = max(_WINDOW, 2 * (self.ends[-1] - self.ends[-2]) if len(self.ends) > 1 else 0)
+        events = history(world, max(self.read, newest - window) + 1, newest)
+        places = [place for place, event in enumerate(events) if event.kind == _ROUND]
+        if not places or not self._now or (self.rounds and events[places[0]].round <= self.rounds[-1]):
+            return False
+        self._events, self._leapt = [], True
+        for before, place in zip([None, *places[:-1]], places, strict=True):
+            event = events[place]
+            if place in places[-_LEAP_POINTS:]:
+                view = world.at(event.sequence)
+                self._now.update((key, float(view[key])) for key in self._now if _is_number(view.get(key)))
+                if before is not None and place - before < _MOST_OF_ROUND:
+                    self._events = events[before + 1 : place + 1]
+            self._settle(world, event, whole=bool(self._events))
+        self.read = events[places[-1]].sequence
+        return True
+
     def _take(self, world: World, event: Event) -> None:
         if self.row is not None and len(self._events) < _MOST_OF_ROUND:
             self._events.append(event)
         for key, value in event.changes.items():
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if number and (key in self._now or len(self._now) < _MOST_KEYS or key in self._wanted):
+            if _is_number(value) and (key in self._now or len(self._now) < _MOST_KEYS or key in self._wanted):
                 self._now[key] = float(value)
         if not self.rounds and not self.points and event.kind == "simulation started":
             self._point(0)
         if event.kind == _ROUND:
-            self.rounds.append(event.round)
-            self.ends.append(event.sequence)
-            self._last_digest = str(event.details.get("digest", ""))
-            if len(self.rounds) % self._stride == 0:
-                self._point(event.round, self._row_of(world, event))
-            self._events = []
+            self._settle(world, event)
+
+    def _settle(self, world: World, event: Event, *, whole: bool = True) -> None:
+        """Take the end of a round; `whole` is whether all of its events are known."""
+        self.rounds.append(event.round)
+        self.ends.append(event.sequence)
+        self._last_digest = str(event.details.get("digest", ""))
+        if len(self.rounds) % self._stride == 0:
+            self._point(event.round, self._row_of(world, event) if whole else {})
+        self._events = []
 
     def _row_of(self, world: World, ended: Event) -> dict[str, float]:
         """Return the numbers in the row of a round."""
@@ -148,6 +193,22 @@ class WorldReader:
             self.points = self.points[::2]
             self.series = {key: line[::2] for key, line in self.series.items()}
             self.columns = {key: line[::2] for key, line in self.columns.items()}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _last_of_round(world: World, number: int, before: int, after: int) -> int:
+    """Return the last event of a round, or of an earlier one: after event `before`, and before the event `after`."""
+    while after - before > 1:
+        middle = (before + after) // 2
+        found = history(world, middle, middle)
+        if not found or found[0].round <= number:
+            before = middle
+        else:
+            after = middle
+    return before
 
 
 def chosen_keys(reader: WorldReader, wanted: str) -> dict[str, list[str]]:
@@ -194,7 +255,7 @@ def plots_of(reader: WorldReader, wanted: str, step_name: str) -> list[dict[str,
         data = {
             "label": step_name,
             "x": list(reader.points),
-            "names": [key.rpartition("/")[2] if title.endswith("/*") else key for key in lines],
+            "names": [key.removeprefix(title[:-1]) if title.endswith("*") else key for key in lines],
             "series": [
                 [None if isnan(each) else each for each in line] + [None] * (length - len(line)) for line in lines.values()
             ],

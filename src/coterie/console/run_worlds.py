@@ -105,7 +105,7 @@ class RunWorlds:
                 assert path is not None
                 world, budget = self._copy(held, path), _STORED_BUDGET
             held.reader.row = row or held.reader.row
-            part = held.reader.refresh(world, budget)
+            part = held.reader.refresh(world, budget, leap=simulation is not None)
             yield RunWorld(world, held.reader, simulation, part)
 
     def close(self) -> None:

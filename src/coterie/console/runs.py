@@ -107,6 +107,10 @@ class RunPages:
         rounds = []
         for number in range(1, min(_MOST_COMPARED, max(len(one["digests"]), len(other["digests"]))) + 1):
             digests = [side["digests"].get(number, "") for side in sides]
+            if any(
+                not digest and number < max(side["digests"], default=0) for digest, side in zip(digests, sides, strict=True)
+            ):
+                continue  # a run that grows fast was not read there
             rounds.append((number, *digests, digests[0] == digests[1]))
         first = next((number for number, _, _, same in rounds if not same), None)
         figures = [
@@ -133,7 +137,7 @@ class RunPages:
         views = []
         for name in ids:
             with self._worlds.reading(name, self.folder(name)) as found:
-                views.append({} if found is None else dict(_view(found.world, found.reader.end_of(number))))
+                views.append({} if found is None else dict(_view(found.world, found.reader.end_of(found.world, number))))
         one, other = views
         keys = sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
         return [(key, one.get(key), other.get(key)) for key in keys[:_MOST_KEYS]]

@@ -62,7 +62,8 @@ def chat(
             open_assistant(loaded, folder.path, model=model, base_url=base_url, notice=notice) as assistant,
             console_of(console, [out], "/conversations", port=console_port) as show,
         ):
-            show(assistant.conversations, loaded.scenario.name)
+            for part in assistant.parts:
+                show(part, loaded.scenario.name)
             conversation = assistant.conversations.open(("chat", user, name), user=user)
             folder.remember(user, name)
             unfinished = _converse(assistant, conversation, shown, interactive=interactive, greet=not resume, wait=wait)

@@ -118,7 +118,7 @@
     }
   });
 
-  let waiting = 0;
+  let waiting = 0, scrubbing = false;
   document.addEventListener("input", (event) => {
     const form = event.target.form;
     if (!form || !form.matches("[data-parts]")) return;
@@ -126,8 +126,11 @@
       $("#round-text").textContent = event.target.value;
       for (const other of $$("input[type=hidden][name=round]")) other.value = event.target.value;
     }
+    // The values of now: an update that comes meanwhile moves the slider to the newest moment.
+    const values = new FormData(form);
+    scrubbing = event.target.type === "range";
     clearTimeout(waiting);
-    waiting = setTimeout(() => ask(new FormData(form)), event.target.type === "range" ? 60 : 250);
+    waiting = setTimeout(() => { scrubbing = false; ask(values); }, scrubbing ? 60 : 250);
   });
 
   // The scrubber.
@@ -136,7 +139,7 @@
     const slider = $("#round"), last = $("#live_last");
     if (!slider || !last) return;
     slider.max = last.textContent;
-    if (!new URLSearchParams(query).get("round")) {
+    if (!scrubbing && !new URLSearchParams(query).get("round")) {
       slider.value = slider.max;
       $("#round-text").textContent = "now";
     }
@@ -192,6 +195,8 @@
   }
 
   new ResizeObserver(() => {
+    const active = $(".top nav [aria-current]");
+    if (active) active.parentElement.scrollLeft = active.offsetLeft - active.parentElement.offsetLeft - 16;
     for (const plot of drawn.values()) plot.chart.setSize({ width: plot.place.clientWidth || 300, height: 190 });
   }).observe(body);
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -126,11 +126,20 @@ class OpenAssistant:
     provider. Safe from any thread.
     """
 
-    def __init__(self, loaded: LoadedAssistant, assistant: Assistant, conversations: Conversations, model: Model) -> None:
+    def __init__(
+        self,
+        loaded: LoadedAssistant,
+        assistant: Assistant,
+        conversations: Conversations,
+        model: Model,
+        parts: Iterable[ModelGateway | TieredMemory] = (),
+    ) -> None:
         self.name = loaded.scenario.name
         self.greeting = assistant.greeting
         self.conversations = conversations
         self.model = model
+        self.parts: tuple[Conversations | ModelGateway | TieredMemory, ...] = (conversations, *parts)
+        """All that a console can show of it."""
         self._ending = contextlib.ExitStack()
 
     def ends_with(self, ending: contextlib.ExitStack) -> Self:
@@ -178,7 +187,7 @@ def open_assistant(
             stack.callback(assistant.close)
         answering = _model(loaded, assistant, model, base_url, clock, stack)
         settings = loaded.scenario.behaviour(assistant.instructions)
-        memories = stack.enter_context(_memory(loaded, folder))
+        memory = stack.enter_context(_memory(loaded, folder))
         servers = [stack.enter_context(each) for each in servers_of(loaded.path, loaded.scenario.mcp)]
         conversations = stack.enter_context(
             Conversations(
@@ -186,26 +195,30 @@ def open_assistant(
                 [*assistant.tools, *servers],
                 store=folder / "conversations.db",
                 provide=assistant.provide,
-                memory=memories,
+                memory=_memories(loaded, memory),
                 settings=settings,
                 clock=clock,
             )
         )
-        opened = OpenAssistant(loaded, assistant, conversations, answering)
+        parts = (part for part in (answering, memory) if isinstance(part, ModelGateway | TieredMemory))
+        opened = OpenAssistant(loaded, assistant, conversations, answering, parts)
         return opened.ends_with(stack.pop_all())
     raise AssertionError("unreachable")
 
 
-@contextlib.contextmanager
-def _memory(loaded: LoadedAssistant, folder: Path) -> Iterator[UserMemories | None]:
-    """Yield the memories of users, open, or None without the table for them."""
+def _memory(loaded: LoadedAssistant, folder: Path) -> contextlib.AbstractContextManager[TieredMemory | None]:
+    """Return the memory of users, open, or None without the table for it."""
+    if loaded.scenario.memory is None:
+        return contextlib.nullcontext()
+    return TieredMemory(MemoryConfig(path=folder / "memory.db"))
+
+
+def _memories(loaded: LoadedAssistant, memory: TieredMemory | None) -> UserMemories | None:
     table = loaded.scenario.memory
-    if table is None:
-        yield None
-        return
+    if table is None or memory is None:
+        return None
     policy = RecallRecent(table.recall) if table.newest else RecallRelevant(table.recall)
-    with TieredMemory(MemoryConfig(path=folder / "memory.db")) as memory:
-        yield UserMemories(memory, recall=policy, summarise=table.summarise)
+    return UserMemories(memory, recall=policy, summarise=table.summarise)
 
 
 def _open(loaded: LoadedAssistant, place: Place) -> Assistant:
