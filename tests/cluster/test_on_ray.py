@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import pytest
+import ray
 
 from coterie import Leased, Runtime
+from coterie.cli import cluster as commands
 from coterie.cluster import Cluster, HostedAgents, Placement, rays
 from coterie.errors import DefinitionError, DeliveryError, EncodeFailed, InvalidSetting, NameTaken
 from coterie.errors.cluster import ClusterUnavailable
@@ -200,6 +202,13 @@ class Load:
         assert min(self.deposited) > 0
 
 
+def list_actors_on(machines: Machines, name: str) -> list[dict[str, Any]]:
+    """Return Ray's entries of the node actors of a machine."""
+    number = machines.nodes[name].node_id
+    every: dict[str, Any] = ray._private.state.actors()
+    return [{"state": each["State"]} for each in every.values() if each["Name"] == f"coterie-node-{number}"]
+
+
 def settled(cluster: Cluster, *names: str) -> None:
     """Wait until these are the nodes, and ready."""
     eventually(lambda: [each.name for each in cluster.nodes() if each.ready] == sorted(names), timeout=40.0)
@@ -229,6 +238,29 @@ def test_keys_of_a_node_that_is_killed_are_activated_elsewhere_and_watchers_hear
     load.check()
     assert cluster.find("ordinary") is None
     assert cluster.spawn(Counter, name="ordinary", node="a").ask(Add(1)).result(10) == 1
+
+
+def test_the_commands_show_the_nodes_and_drain_one_for_good(
+    cluster: Cluster, machines: Machines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machines.add("c")
+    settled(cluster, "a", "b", "c")
+    accounts = [cluster.entity(Account, f"drained-{n}") for n in range(12)]
+    assert [reply.result(20) for reply in [each.ask(Deposit(7)) for each in accounts]] == [7] * 12
+    assert "c" in {reply.result(20) for reply in [each.ask(Where()) for each in accounts]}
+    commands.status(machines.address)
+    shown = capsys.readouterr().out
+    assert all(f"│ {name} " in shown for name in "abc")
+    assert shown.count(" ready ") == 3
+    with pytest.raises(LookupError, match="no living node 'd'"):
+        commands.drain("d", machines.address)
+    commands.drain("c", machines.address, 10.0)
+    assert "node c has stopped" in capsys.readouterr().out
+    settled(cluster, "a", "b")
+    assert [reply.result(30) for reply in [each.ask(Balance(), timeout=30) for each in accounts]] == [7] * 12
+    # Ray starts the process of a node that has ended again, but not of one that was drained.
+    eventually(lambda: [each["state"] for each in list_actors_on(machines, "c")] == ["DEAD"], timeout=20.0)
+    machines.kill("c")
 
 
 def test_a_worker_that_is_killed_comes_back_with_a_new_runtime(cluster: Cluster, machines: Machines) -> None:

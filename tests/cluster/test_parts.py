@@ -1,5 +1,8 @@
 """Parts of the cluster that need no Ray: the directory, placement, homes, queues, arguments, the token, and the files in `deploy`."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from coterie import AgentRef, Message, Runtime
-from coterie.cluster import arguments
+from coterie.cluster import arguments, machine
 from coterie.cluster.directory import Directory
 from coterie.cluster.frame_queue import FrameQueue, LinkLimits
 from coterie.cluster.placement import Homes, Placement, Placer
@@ -164,6 +167,30 @@ def test_the_token_is_readable_by_its_owner_alone(tmp_path: Path, monkeypatch: p
     file.chmod(0o644)
     with pytest.raises(ClusterError, match="other accounts may read the token"):
         use_token(file)
+
+
+def test_a_named_token_goes_before_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "elsewhere")
+    assert "elsewhere" in use_token().values()
+    file = make_token(tmp_path / "token")
+    assert str(file) in use_token(file).values()
+
+
+def test_stop_ends_the_processes_with_the_mark_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "MARK", f"COTERIE_TEST_{os.getpid()}")
+    assert machine.stop_machine() == 0
+    wait = [sys.executable, "-c", "input()"]
+    other = subprocess.Popen(wait, stdin=subprocess.PIPE)  # noqa: S603 - of a test
+    own = subprocess.Popen(wait, stdin=subprocess.PIPE, env={**os.environ, machine.MARK: "1"})  # noqa: S603 - as above
+    try:
+        assert machine.stop_machine() == 1
+        assert own.wait(10) is not None
+        assert other.poll() is None
+    finally:
+        for process in (own, other):
+            process.kill()
+            process.communicate()
 
 
 def test_the_files_for_deployment_are_in_order() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,11 +81,17 @@ def join(
 
 
 @cluster.command("status")
-def status(address: ADDRESS = "auto", timeout: Annotated[float, typer.Option(min=1)] = 30.0) -> None:
+def status(address: ADDRESS = "auto", timeout: Annotated[float, typer.Option(min=1)] = 30.0, token_file: TOKEN = None) -> None:
     """Show the nodes of a cluster."""
+    _use_token(token_file)
     from coterie.cluster import Cluster  # noqa: PLC0415 - only with the extra
+    from coterie.cluster.machine import machines_without_nodes  # noqa: PLC0415 - as above
 
     console = Console(highlight=False)
+    machines = machines_without_nodes(address)
+    if machines is not None:
+        console.print(f"no program has connected yet: no nodes, on the machines {escape(', '.join(machines))}", soft_wrap=True)
+        return
     with Cluster.connect(address, nodes=0, timeout=timeout, name="status") as connected:
         found = connected.status()
     table = Table("node", "address", "agents", "handled", "state", "labels", "version")
@@ -104,22 +111,35 @@ def drain(
     node: Annotated[str, typer.Argument(help="The name of the node.", show_default=False)],
     address: ADDRESS = "auto",
     timeout: Annotated[float, typer.Option(min=0, help="Seconds that its agents have to move or to finish.")] = 30.0,
+    token_file: TOKEN = None,
 ) -> None:
     """Move the durable agents of a node away, let its other agents finish, and stop it."""
+    _use_token(token_file)
     from coterie.cluster import Cluster  # noqa: PLC0415 - only with the extra
+    from coterie.cluster.machine import machines_without_nodes  # noqa: PLC0415 - as above
+    from coterie.errors.cluster import UnknownNode  # noqa: PLC0415 - as above
 
-    with Cluster.connect(address, name="drain") as connected:
+    if machines_without_nodes(address) is not None:
+        raise UnknownNode(node, [])
+    with Cluster.connect(address, nodes=0, name="drain") as connected:
         connected.drain(node, timeout)
     Console(highlight=False).print(f"node {escape(node)} has stopped", soft_wrap=True)
 
 
 @cluster.command("stop")
 def stop(force: Annotated[bool, typer.Option("--force", help="Kill at once.")] = False) -> None:
-    """Stop the part of the cluster on this machine; on the head, the whole cluster."""
+    """Stop what `start` and `join` have started on this machine; on the head, the whole cluster."""
     from coterie.cluster.machine import stop_machine  # noqa: PLC0415 - only with the extra
 
-    stop_machine(force=force)
-    Console(highlight=False).print("Ray has stopped on this machine", soft_wrap=True)
+    ended = stop_machine(force=force)
+    text = f"the cluster has stopped on this machine: {ended} processes" if ended else "no cluster was started on this machine"
+    Console(highlight=False).print(text, soft_wrap=True)
+
+
+def _use_token(file: Path | None) -> None:
+    """Name the file of the token to Ray, which reads the environment when it is imported."""
+    if file is not None:
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(file.expanduser()))
 
 
 def _state(entry: dict[str, Any]) -> str:

@@ -5,7 +5,6 @@ The host of a node is named, and loaded in the process of its actor: a directory
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Callable
@@ -131,6 +130,10 @@ class _DirectoryActor:
         self._stopped.add(machine)
         self._started.pop(machine, None)
 
+    def _end_node(self, actor: Any) -> None:
+        """End a node that has stopped: Ray would start its process again."""
+        rays.end_actor(actor)
+
     def _problems_of(self, _: Any) -> Any:
         return self._problems
 
@@ -153,13 +156,18 @@ class _DirectoryActor:
             handle = self._started.get(number)
             if handle is None:
                 if self._clock.monotonic() - self._failed_at.get(number, -_AGAIN) >= _AGAIN:
-                    self._started[number] = self._start_node(number, rays.name_of(machine))
+                    try:
+                        self._started[number] = self._start_node(number, rays.name_of(machine))
+                    except Exception as error:  # noqa: BLE001 - it is shown by the status, and tried again
+                        self._problems[number] = describe(error)[-2_000:]
+                        self._failed_at[number] = self._clock.monotonic()
                 continue
             self._look_at(number, handle)
         for number in self._started.keys() - machines.keys():
             del self._started[number]
 
     def _start_node(self, number: str, name: str) -> tuple[Any, Any]:
+        # The node inherits the `runtime_env` of this actor, in which Ray has replaced the folders of the program by packages.
         actor = f"coterie-node-{number}"
         options = NodeActor.options(
             name=actor,
@@ -167,7 +175,6 @@ class _DirectoryActor:
             lifetime="detached",
             get_if_exists=True,
             scheduling_strategy=rays.on_machine(number),
-            runtime_env=json.loads(self._settings.runtime_env) or None,
         )
         handle = options.remote(name, actor, encode(self._settings))
         return handle, handle.call.remote("ready", encode(None))

@@ -149,7 +149,15 @@ class NodeHost:
             for database in self._databases:
                 database.close()
         self._membership.leave()
-        start_thread(_end_soon, "cluster-end")
+        start_thread(self._end_soon, "cluster-end")
+
+    def _end_soon(self) -> None:
+        # The call that asked for the end is still to be answered.
+        threading.Event().wait(0.2)
+        try:
+            self._membership.ask_directory("end_node", self._actor)
+        finally:
+            os._exit(0)
 
     def _do_learn(self, payload: bytes) -> None:
         """Make classes of durable agents known."""
@@ -254,12 +262,6 @@ class NodeHost:
     def _set_up(self) -> None:
         if self._settings.setup:
             load(self._settings.setup)(self.runtime)
-
-
-def _end_soon() -> None:
-    # The call that asked for the end is still to be answered.
-    threading.Event().wait(0.2)
-    os._exit(0)
 
 
 def _write_log() -> None:

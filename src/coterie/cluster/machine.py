@@ -1,12 +1,15 @@
-"""This machine as a part of a cluster: Ray's processes on it are started and stopped by Ray's own command."""
+"""This machine as a part of a cluster: Ray's own command starts the processes, and they carry a mark by which they are stopped."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import psutil
 
 from coterie.cluster import rays
 from coterie.cluster.security import make_token, use_token
@@ -14,7 +17,10 @@ from coterie.errors import InvalidSetting
 from coterie.errors.cluster import ClusterError, ClusterUnavailable
 
 PORT = 6379
+MARK = "COTERIE_CLUSTER"
+"""The environment variable that all processes inherit which `start_head` and `join` start."""
 _WITHIN = 120.0
+_GRACE = 10.0
 
 
 def start_head(
@@ -38,7 +44,7 @@ def start_head(
     if host:
         arguments.append(f"--node-ip-address={host}")
     _ray("start", [*arguments, *_machine_options(name, labels, resources, cpus), *more], token)
-    return f"{host or '127.0.0.1'}:{port}"
+    return f"{host or rays.own_address()}:{port}"
 
 
 def join(
@@ -60,9 +66,65 @@ def join(
     _ray("start", [*arguments, *_machine_options(name, labels, resources, cpus), *more], token)
 
 
-def stop_machine(*, force: bool = False) -> None:
-    """Stop all of Ray on this machine. Its agents end; drain its node first if they should finish. Raises `ClusterError`."""
-    _ray("stop", ["--force"] if force else [], None)
+def stop_machine(*, force: bool = False) -> int:
+    """Stop all that `start_head` and `join` have started on this machine; return the number of processes that have ended.
+
+    Other processes of Ray are left alone. The agents of its nodes end; drain a node first if its agents should finish.
+    """
+    found = _own_processes()
+    raylets, heads = ([each for each in found if _name(each) == name] for name in ("raylet", "gcs_server"))
+    # The parts of a machine complain if it ends after them, and so do machines if their head ends first.
+    for group in (raylets, [each for each in found if each not in raylets and each not in heads], heads):
+        for process in group:
+            _signal(process, force=force)
+        _, alive = psutil.wait_procs(group, timeout=_GRACE)
+        for process in alive:
+            _signal(process, force=True)
+        psutil.wait_procs(alive, timeout=_GRACE)
+    return len(found)
+
+
+def machines_without_nodes(address: str) -> list[str] | None:
+    """Return the names of the machines of a cluster to which no program has connected yet; None if one has.
+
+    This process stays connected to Ray. Raises `ClusterUnavailable`.
+    """
+    rays.connect(address, None)
+    if rays.has_directory():
+        return None
+    return sorted(rays.name_of(each) for each in rays.machines().values())
+
+
+def _own_processes() -> list[psutil.Process]:
+    """Return the processes with the mark, and all that they have started, except this one and those that started it."""
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        try:
+            if MARK in process.environ():
+                found |= {each.pid: each for each in [process, *process.children(recursive=True)]}
+        except (psutil.Error, OSError):
+            continue  # It has ended, or belongs to another account.
+    this = psutil.Process()
+    for process in (this, *this.parents()):
+        found.pop(process.pid, None)
+    return list(found.values())
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.Error:
+        return ""
+
+
+def _signal(process: psutil.Process, *, force: bool) -> None:
+    try:
+        if force:
+            process.kill()
+        else:
+            process.terminate()
+    except psutil.Error:
+        pass  # It has ended.
 
 
 def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
@@ -94,9 +156,13 @@ def _ray(command: str, arguments: Sequence[str], token: Path | None) -> None:
     use_token(token)
     whole = [sys.executable, "-m", "ray.scripts.scripts", command, *arguments]
     try:
-        done = subprocess.run(whole, capture_output=True, text=True, check=False, timeout=_WITHIN)  # noqa: S603 - Ray's own command
+        done = subprocess.run(  # noqa: S603 - Ray's own command
+            whole, capture_output=True, text=True, check=False, timeout=_WITHIN, env={**os.environ, MARK: "1"}
+        )
     except subprocess.TimeoutExpired as error:
         raise ClusterUnavailable("this machine", f"`ray {command}` has not ended after {_WITHIN:g} s") from error
+    if "InvalidAuthToken" in done.stdout + done.stderr:
+        raise ClusterError(f"this machine is not let in: it has another token than the cluster, or none; {rays.ADMISSION}")
     if done.returncode != 0:
         lines = [line for line in (done.stderr or done.stdout).strip().splitlines() if line.strip()]
         raise ClusterError(f"`ray {command}` failed: {' '.join(lines[-3:])}; look at /tmp/ray/session_latest/logs")

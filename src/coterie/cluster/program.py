@@ -40,19 +40,24 @@ def open_program(
     wanted = _settings(given, runtime_env)
     owns = rays.connect(address, runtime_env)
     try:
-        return Program(address, name, _agreed(address, wanted, given, timeout), owns=owns, options=options)
+        # If Ray was connected before, the environment is none of the whole program, so the directory gets it, and its nodes.
+        environment = None if owns else runtime_env
+        return Program(address, name, _agreed(address, wanted, given, environment, timeout), owns=owns, options=options)
     except BaseException:
         if owns:
             rays.disconnect()
         raise
 
 
-def _agreed(address: str, wanted: ClusterSettings, given: dict[str, Any], timeout: float) -> ClusterSettings:
+def _agreed(
+    address: str, wanted: ClusterSettings, given: dict[str, Any], runtime_env: dict[str, Any] | None, timeout: float
+) -> ClusterSettings:
     """Return the settings of the cluster. Raises `ClusterError` if they are not as given."""
-    directory = DirectoryActor.options(
-        name=rays.DIRECTORY, namespace=rays.NAMESPACE, lifetime="detached", get_if_exists=True
-    ).remote(encode(wanted))
+    options = {"runtime_env": runtime_env} if runtime_env else {}
     try:
+        directory = DirectoryActor.options(
+            name=rays.DIRECTORY, namespace=rays.NAMESPACE, lifetime="detached", get_if_exists=True, **options
+        ).remote(encode(wanted))
         outcome = decode(rays.call(directory, "call", "settings_of", encode(None), timeout=timeout), CallResult)
     except Exception as error:
         raise ClusterUnavailable(address, f"its directory does not start: {describe(error)}") from error

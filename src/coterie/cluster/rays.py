@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -20,6 +21,8 @@ DIRECTORY = "coterie-directory"
 NODE_LABEL = "coterie.io/node"
 """The label of a Ray node that names the node of the cluster."""
 _list_nodes: Any = ray.nodes
+_find_address: Any = ray.util.get_node_ip_address
+ADMISSION = "copy ~/.coterie/cluster-token of the head to the same place here, or name its copy by RAY_AUTH_TOKEN_PATH with RAY_AUTH_MODE=token"
 _PROBE = 5.0
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
@@ -30,8 +33,9 @@ def connect(address: str, runtime_env: dict[str, Any] | None) -> bool:
         return False
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    if address != "auto":
-        probe(address)
+    noted = _noted() if address == "auto" else address
+    if noted:
+        probe(noted)
     try:
         ray.init(
             address=address,
@@ -44,6 +48,15 @@ def connect(address: str, runtime_env: dict[str, Any] | None) -> bool:
         text = describe(error)
         raise ClusterUnavailable(address, f"Ray does not let this program in: {text}; {_remedy(text)}") from error
     return True
+
+
+def _noted() -> str:
+    """Return the address that Ray has noted for "auto", or "": the file stays when the head has ended."""
+    file = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray", "ray_current_cluster")  # noqa: S108 - Ray's own folder
+    try:
+        return os.environ.get("RAY_ADDRESS", "") or file.read_text().strip()
+    except OSError:
+        return ""
 
 
 def probe(address: str) -> None:
@@ -61,8 +74,10 @@ def probe(address: str) -> None:
 def _remedy(text: str) -> str:
     if "ersion" in text:
         return "install the same versions of Python and of Ray on all machines"
-    mend = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file of the cluster's token, or RAY_AUTH_MODE=disabled"
-    return f"if it has a token, {mend}; else look at the log of Ray, in /tmp/ray/session_latest/logs"
+    return (
+        f"if it has a token, {ADMISSION}; if it has none, set RAY_AUTH_MODE=disabled; "
+        "else look at the log of Ray, in /tmp/ray/session_latest/logs"
+    )
 
 
 def disconnect() -> None:
@@ -76,6 +91,17 @@ def actor(name: str) -> Any:
         return ray.get_actor(name, namespace=NAMESPACE)
     except Exception as error:
         raise TransportError(f"Ray has no actor {name}: {describe(error).splitlines()[0]}") from error
+
+
+def has_directory() -> bool:
+    """Return whether a program has connected to the cluster since it was started."""
+    named: list[dict[str, str]] = ray.util.list_named_actors(all_namespaces=True)
+    return {"namespace": NAMESPACE, "name": DIRECTORY} in named
+
+
+def end_actor(name: str) -> None:
+    """End an actor for good: Ray does not start it again."""
+    ray.kill(actor(name), no_restart=True)
 
 
 def call(handle: Any, method: str, *arguments: Any, timeout: float) -> bytes:
@@ -92,6 +118,12 @@ def pusher(handle: Any) -> Deliver:
         future.add_done_callback(lambda each: done(each.exception() or each.result()))
 
     return push
+
+
+def own_address() -> str:
+    """Return the address at which other machines reach this one."""
+    address: str = _find_address()
+    return address
 
 
 def own_machine() -> str:

@@ -31,11 +31,11 @@ def make_token(path: Path | None = None) -> Path:
 def use_token(path: Path | None = None) -> dict[str, str]:
     """Have this process, and those that it starts, authenticate by the token of a file; return the variables of Ray for that.
 
-    The environment variable ``RAY_AUTH_MODE`` goes before: with "disabled" no token is used. Without a `path` and without the
-    default file it is Ray's own business. Call it before Ray is imported. Raises `ClusterError` for a named
+    A `path` goes before the environment variable ``RAY_AUTH_MODE``, which goes before the default file; with "disabled" no token is
+    used. Without any of them it is Ray's own business. Call it before Ray is imported. Raises `ClusterError` for a named
     file that is missing, or that other accounts may read.
     """
-    if MODE in os.environ:
+    if path is None and MODE in os.environ:
         return {name: os.environ[name] for name in (MODE, PATH, TOKEN) if name in os.environ}
     file = (path or TOKEN_FILE).expanduser()
     if not file.is_file():
@@ -47,5 +47,6 @@ def use_token(path: Path | None = None) -> dict[str, str]:
     if file.stat().st_mode & _OTHERS:
         raise ClusterError(f"other accounts may read the token in {file}; run: chmod 600 {file}")
     variables = {MODE: "token", PATH: str(file)}
+    os.environ.pop(TOKEN, None)
     os.environ.update(variables)
     return variables
