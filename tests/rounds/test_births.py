@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from coterie.errors import InvalidSetting
-from coterie.rounds import Graph, Selection, Simulation, Turn, commit
+from coterie.errors import InvalidSetting, StageFailed
+from coterie.rounds import AgentGroup, Graph, Selection, Simulation, Turn, commit
 from coterie.world import EventLog, World
 from coterie.world.spaces import Grid, Movement
 
@@ -217,3 +217,11 @@ def test_objects_are_selected_by_their_class() -> None:
 
     result = Simulation(World(), {"a": Wolf(), "b": Cell(), "c": Quiet()}, Graph.chain("look"), on_error="forfeit").run(1)
     assert result.view["a"] == (("a",), ("b",))
+
+
+def test_the_death_of_an_agent_of_a_group_is_an_error() -> None:
+    def starve(turn: Turn) -> None:
+        turn.die()
+
+    with pytest.raises(StageFailed, match=r"the death of 'sheep-1' in starve of round 1 .* one of a group"):
+        Simulation(World(), [AgentGroup("sheep", 3)], Graph.chain(starve)).run(1)

@@ -8,7 +8,20 @@ import pytest
 
 from coterie.errors import CollectFailed, InvalidSetting
 from coterie.errors.tables import NoTable
-from coterie.rounds import Change, Graph, Mode, Reporter, Result, Simulation, by_agent, by_round, by_stage, by_type, per_agent
+from coterie.rounds import (
+    Change,
+    Graph,
+    Mode,
+    Reporter,
+    Result,
+    Simulation,
+    by_agent,
+    by_round,
+    by_stage,
+    by_type,
+    commit,
+    per_agent,
+)
 from coterie.world import EventLog, View, World, resolvers
 
 
@@ -151,3 +164,21 @@ def test_a_value_that_is_not_plain_and_a_table_that_is_not_there_are_named() -> 
         kept(World(), {"x": lambda view: object()}).run(1)
     with pytest.raises(NoTable, match=r"no collected table 'agent' .there is: 'round'"):
         kept(World(), {"x": "x"}).run(1).frame("agent")
+
+
+def test_stages_around_a_commit_are_collected_alike_in_each_mode_and_after_a_resumption(tmp_path: Path) -> None:
+    def made(world: World, mode: str) -> Simulation:
+        lake = resolvers.Rationing("lake", into="basket/{agent}")
+        graph = Graph.chain(rest, fish, commit, rest.named("afterwards"))
+        collect = {"left": by_stage(lambda view, events: view["lake"]), "events": by_stage(lambda view, events: len(events))}
+        return Simulation(world, ["ada", "ben"], graph, seed=3, mode=mode, resolver=lake, collect=collect)
+
+    whole = made(World({"lake": 100}), "sync-points").run(3).table("stage").to_list()
+    assert [(row["stage"], row["events"]) for row in whole[:4]] == [("rest", 2), ("fish", 2), ("commit", 0), ("afterwards", 2)]
+    assert 100 > whole[1]["left"] == whole[2]["left"] == whole[3]["left"]
+    for mode in ("lockstep", "pipelines"):
+        assert made(World({"lake": 100}), mode).run(3).table("stage").to_list() == whole
+    with World({"lake": 100}, log=EventLog(tmp_path / "run.db")) as world:
+        made(world, "sync-points").run(1)
+    with World(log=EventLog(tmp_path / "run.db")) as world:
+        assert made(world, "sync-points").resume(3).table("stage").to_list() == whole

@@ -263,16 +263,27 @@ def test_bad_arrays_are_one_error_with_key_round_and_agent() -> None:
     assert "None, or a mapping" in failure(text)
 
 
-def test_a_fraction_for_a_whole_column_is_refused_and_nothing_is_lost() -> None:
-    @for_all
+def test_a_value_of_another_type_than_the_column_is_one_error_and_nothing_is_lost() -> None:
     def halve(turn: ColumnTurn) -> Any:
         return {"coins": turn["coins"] / 2}
 
+    def truth(turn: ColumnTurn) -> Any:
+        return {"coins": turn["coins"] > 0}
+
+    def words(turn: ColumnTurn) -> None:
+        turn.set("coins", "many")
+
+    def part(turn: ColumnTurn) -> None:
+        turn.intend("move", source=turn.keys("coins"), target=turn.keys("coins"), amount=0.5)
+
+    where = "'coins' for all person in {} of round 1"
+    for work, value in ((halve, "0.5 of person-01"), (truth, "True of person-01"), (words, "many of person-01"), (part, "0.5")):
+        told = failure(work)
+        assert where.format(work.__name__) in told
+        assert f"{value} does not fit a column of int64; convert it" in told
     world = wealth_world()
-    result = Simulation(world, [PEOPLE], Graph.chain(halve), on_error="forfeit").run(2)
-    assert result.errors == 80
-    assert "does not fit a column of int64" in next(event.reason for event in world.history() if event.kind == "refused")
-    assert world.view()["coins"].array.sum() == 40
+    result = Simulation(world, [PEOPLE], Graph.chain(for_all(halve)), on_error="forfeit").run(2)
+    assert (result.forfeits, world.view()["coins"].array.sum()) == (2, 40)
 
 
 def test_a_group_that_raises_after_its_intents_forfeits_its_turn_and_each_intent_is_refused() -> None:

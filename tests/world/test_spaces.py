@@ -269,3 +269,16 @@ def test_agents_walk_on_a_grid_in_rounds_with_one_digest() -> None:
     empty = {grid.random_empty(result.view, Random(seed)) for seed in range(200)}
     assert empty <= set(grid.empty(result.view))
     assert len(empty) > 20
+
+
+def test_a_move_without_a_movement_says_how_to_give_one() -> None:
+    grid = Grid(3, 3)
+
+    def walk(turn: Turn) -> None:
+        grid.move(turn, (2, 2))
+
+    world = World(grid.placed({"ada": (0, 0)}))
+    Simulation(world, ["ada"], Graph.chain(walk)).run(1)
+    refused = next(event for event in world.history() if event.kind == "refused")
+    assert "no such action: grid.move" in refused.reason
+    assert "resolver=Movement(grid)" in refused.reason

@@ -14,6 +14,7 @@ class InvalidValue(WorldError, ValueError):
 
     def __init__(self, key: object, problem: str) -> None:
         self.key = key
+        self.problem = problem
         super().__init__(f"{key!r}: {problem}; a key is non-empty text, a value is plain data")
 
 

@@ -15,6 +15,9 @@ from coterie.rounds.turn import Turn
 from coterie.world import Column, Intent, View
 from coterie.world.state.column import Rows, checked, numpy
 
+_CHANGES = frozenset(("set", "add", "take", "move"))
+"""The actions whose values must have the type of the column that they change."""
+
 
 class AgentGroup:
     """Many agents of one type, without objects of their own: their state is in the world. Immutable.
@@ -228,6 +231,8 @@ class ColumnTurn:
             else:
                 given[name] = self._turn.frozen(name, value)
         chosen = np.arange(len(self)) if where is None else np.flatnonzero(self._mask(where))
+        if action in _CHANGES:
+            self._check_types(given)
         self._turn.intend_columns(
             lambda index: ColumnIntents(
                 self.group.name, self.group.rows, action, given, chosen, priority, self.round, self._turn.place, index
@@ -257,7 +262,21 @@ class ColumnTurn:
         try:
             return checked(self.group.rows, array, key)
         except InvalidValue as error:
-            raise self._wrong(key, str(error)) from error
+            raise self._wrong(key, error.problem) from error
+
+    def _check_types(self, given: Mapping[str, Any]) -> None:
+        """Raise `InvalidIntent` if an array has another type than the column that it is set in, added to, or moved in."""
+        value = given.get("value", given.get("amount"))
+        if value.__class__ in (list, tuple, dict) or value is None:
+            return
+        values = numpy().asarray(value)
+        for keys in given.values():
+            column = self.view.get(keys.prefix) if isinstance(keys, ElementKeys) else None
+            if isinstance(column, Column) and not _fits(values.dtype.kind, column.array.dtype.kind):
+                first = f"{values[0]} of {self.names[0]}" if values.ndim else repr(value)
+                raise self._wrong(
+                    keys.prefix, f"{first} does not fit a column of {column.array.dtype}; convert it to that type"
+                )
 
     def _mask(self, where: Any) -> Any:
         mask = numpy().asarray(where)
@@ -268,6 +287,11 @@ class ColumnTurn:
 
     def _wrong(self, key: str, why: str) -> InvalidIntent:
         return InvalidIntent(f"{key!r} for all {self.group.name} in {self.stage} of round {self.round}", why)
+
+
+def _fits(kind: str, column: str) -> bool:
+    """Return whether values of a kind of NumPy's types can be in a column of another, without a change."""
+    return kind == column or (column == "f" and kind == "i")
 
 
 def take_turns(group: AgentGroup, turn: Turn) -> dict[str, Any] | None:

@@ -167,9 +167,12 @@ class Turn:
         """Intend that this agent, or another one, dies, with the `keys` of the world that end with it.
 
         Once the intent is granted, at the next commit, it does no further stage. Raises `InvalidIntent` for a second death of the
-        same agent in one turn, and the errors of `intend`.
+        same agent in one turn, and for one of a group, and the errors of `intend`.
         """
         who = self.name if name is None else name
+        problem = self.roster.immortal(who)
+        if problem:
+            raise InvalidIntent(f"the death of {who!r} in {self.stage} of round {self.round}", problem)
         if any(each.action == "die" and each.arguments["name"] == who for each in self._intents):
             raise InvalidIntent(f"the death of {who} in {self.stage} of round {self.round}", "it dies already in this turn")
         self.intend("die", name=who, keys=list(keys))

@@ -282,3 +282,12 @@ def test_distributions_are_checked() -> None:
     apart = (JointQuota(("x", "y"), pair), JointQuota(("z", "w"), pair), JointQuota(("x", "z"), {("a", "a"): 1.0}))
     with pytest.raises(InvalidPopulation, match="connects attributes"):
         sample_population(PopulationSpecification(3, joint=apart))
+
+
+def test_a_range_that_ends_below_its_beginning_and_limits_that_a_distribution_misses_are_errors() -> None:
+    with pytest.raises(InvalidPopulation, match=r"quotas.age: the range '64-35' ends below its beginning; write 35-64"):
+        PopulationSpecification(10, {"age": {"64-35": 1}})
+    with pytest.raises(InvalidPopulation, match=r"age: the range '9-2' ends below"):
+        PopulationSpecification(10, joint=(JointQuota(("age", "job"), {("9-2", "cook"): 1}),))
+    with pytest.raises(InvalidPopulation, match=r"numbers.x: almost none of a normal distribution .* is from 90 to 100"):
+        PopulationSpecification(10, numbers={"x": NumberDistribution(mean=50, deviation=1, least=90, most=100)})

@@ -178,7 +178,9 @@ def _check_signature(subject: Measured, settings: Mapping[str, Any]) -> None:
     try:
         inspect.signature(subject).bind(**settings, seed=0)
     except TypeError as error:
-        need = f"a function that takes {', '.join(settings)} and seed by name ({error})"
+        need = (
+            f"a function that takes {' and '.join([', '.join(settings), 'seed'] if settings else ['seed'])} by name ({error})"
+        )
         raise InvalidSetting("Experiment.subject", subject, need) from None
     except ValueError:
         return  # a function in C, without a signature

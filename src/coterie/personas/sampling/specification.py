@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any, TypeAlias
 
 import msgspec
@@ -21,6 +22,8 @@ Cell: TypeAlias = tuple[Label, ...]
 _RANGE = re.compile(r"(-?\d+)\s*(?:-|–|\.\.)\s*(-?\d+)")  # noqa: RUF001 - some write ranges with an en dash
 _PATH = re.compile(r"[^.\s\[\]]+(?:\.[^.\s\[\]]+)*(?:\[\])?")
 _MOST = 1_000_000
+_LEAST_PART = 1e-6
+"""The smallest part of a normal distribution that its limits may leave."""
 
 
 class JointQuota(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,6 +87,7 @@ class PopulationSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields
         msgspec.structs.force_setattr(self, "joint", tuple(_as_joint(each, self.size) for each in self.joint))
         for attribute, quotas in self.quotas.items():
             shares_of(f"quotas.{attribute}", quotas, self.size)
+            _check_ranges(f"quotas.{attribute}", quotas)
         for attribute, numbers in self.numbers.items():
             _check_number(f"numbers.{attribute}", numbers)
         known = self.attributes
@@ -194,6 +198,13 @@ def ranges_of(labels: Mapping[Label, Any]) -> dict[Label, tuple[int, int]] | Non
     return found
 
 
+def _check_ranges(where: str, labels: Mapping[Label, Any]) -> None:
+    """Raise `InvalidPopulation` for a range whose end is below its beginning."""
+    for label, (low, high) in (ranges_of(labels) or {}).items():
+        if low > high:
+            raise InvalidPopulation(where, f"the range {label!r} ends below its beginning; write {high}-{low}")
+
+
 def _as_joint(joint: JointQuota, size: int) -> JointQuota:
     where = f"joint.{'*'.join(joint.of)}"
     if len(joint.of) < 2 or len(set(joint.of)) < len(joint.of):  # noqa: PLR2004 - of one there is nothing to join
@@ -208,6 +219,8 @@ def _as_joint(joint: JointQuota, size: int) -> JointQuota:
             raise InvalidPopulation(where, f"the combination {', '.join(key)} is given twice")
         cells[key] = share
     shares_of(where, cells, size)
+    for place, attribute in enumerate(joint.of):
+        _check_ranges(f"{where}: {attribute}", dict.fromkeys(cell[place] for cell in cells))
     return JointQuota(tuple(joint.of), cells)
 
 
@@ -223,3 +236,9 @@ def _check_number(where: str, numbers: NumberDistribution) -> None:
         raise InvalidPopulation(where, "give `mean` and `deviation`, or `least` and `most`")
     if numbers.least is not None and numbers.most is not None and numbers.least >= numbers.most:
         raise InvalidPopulation(where, f"`least`, {numbers.least:g}, must be below `most`, {numbers.most:g}")
+    if numbers.mean is not None and numbers.deviation is not None:
+        bell = NormalDist(numbers.mean, numbers.deviation)
+        low, high = -math.inf if numbers.least is None else numbers.least, math.inf if numbers.most is None else numbers.most
+        if bell.cdf(high) - bell.cdf(low) < _LEAST_PART:
+            why = f"almost none of a normal distribution of {numbers.mean:g} and {numbers.deviation:g} is from {low:g} to {high:g}"
+            raise InvalidPopulation(where, f"{why}; change `mean`, `deviation`, `least` or `most`")

@@ -134,7 +134,9 @@ def effects_of(view: Mapping[str, Any], intent: Intent, actions: Mapping[str, Ac
     """Return the effects of an intent, or the reason why it is invalid. Numbers are added to numbers only."""
     action = actions.get(intent.action) or ACTIONS.get(intent.action)
     if action is None:
-        return f"no such action: {intent.action}; there are {', '.join(sorted({*ACTIONS, *actions}))}"
+        space, dot, _ = intent.action.partition(".")
+        remedy = f"; if {space} is a space, give the simulation resolver=Movement({space})" if dot else ""
+        return f"no such action: {intent.action}; there are {', '.join(sorted({*ACTIONS, *actions}))}{remedy}"
     effects = action(view, intent)
     if effects.__class__ is str:
         return effects
