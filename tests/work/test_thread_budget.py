@@ -19,10 +19,17 @@ def release() -> Iterator[threading.Event]:
     event.set()
 
 
+def hold(begun: threading.Event, release: threading.Event) -> None:
+    begun.set()
+    release.wait(30)
+
+
 def time_out(engine: ProcessingEngine, clock: ManualClock, release: threading.Event, count: int) -> None:
     for _ in range(count):
-        job = engine.submit(release.wait, 30, timeout=1.0)
-        eventually(lambda: job.state is JobState.RUNNING)
+        begun = threading.Event()
+        job = engine.submit(hold, begun, release, timeout=1.0)
+        # A job that times out before its function has begun holds no thread.
+        assert begun.wait(10)
         clock.advance(1.0)
         with pytest.raises(JobTimeout):
             job.result(10)
@@ -73,7 +80,7 @@ def test_beyond_a_number_of_abandoned_threads_jobs_are_refused_with_the_reason(r
         assert engine.metrics().abandoned == 4
         job = engine.submit(int)
         assert job.state is JobState.SHED
-        with pytest.raises(ThreadsHeld, match=r"5 of its threads are held by functions .*: Event.wait \(5\)"):
+        with pytest.raises(ThreadsHeld, match=r"5 of its threads are held by functions .*: hold \(5\)"):
             job.result(10)
         assert engine.metrics().totals.shed == 1
         release.set()
