@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import gc
 import logging
 import sys
 import threading
@@ -115,9 +116,24 @@ def _run_deferred() -> None:
     _nobody_runs.set()
 
 
+def _current_frames() -> dict[int, FrameType]:
+    """Return the frame of each thread.
+
+    Python 3.11 may collect garbage in this call, while it holds the lock of its list of threads; what a finalizer then does
+    with that list waits for ever (CPython issue 106883, mended in 3.12). So collections pause.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_frames()  # noqa: SLF001 - documented, but private by name
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def stack_of(thread_id: int | None) -> str:
     """Return the stack of a thread, innermost call last; an empty text if it has ended or has no Python frame."""
-    frame = sys._current_frames().get(thread_id) if thread_id is not None else None  # noqa: SLF001 - documented, but private by name
+    frame = _current_frames().get(thread_id) if thread_id is not None else None
     return "".join(traceback.format_stack(frame)) if frame is not None else ""
 
 
@@ -145,6 +161,6 @@ def dump_stacks() -> str:
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     parts = [
         f"thread {names.get(ident, '?')} ({ident})\n{''.join(traceback.format_stack(frame))}"
-        for ident, frame in sys._current_frames().items()  # noqa: SLF001 - as above
+        for ident, frame in _current_frames().items()
     ]
     return "\n".join(parts)
