@@ -86,7 +86,7 @@ def _is_of_ray(process: psutil.Process) -> bool:
     return "raylet" in command or "gcs_server" in command or "ray::" in command or "/ray/" in command
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def machines() -> Iterator[Machines]:
     """The machines `a`, which has the label zone=x and a gpu, and `b`."""
     try:
@@ -101,7 +101,7 @@ def machines() -> Iterator[Machines]:
         machines.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(machines: Machines, postgres_process: Postgres) -> Iterator[Cluster]:
     """A program that is connected to the cluster of both machines."""
     settings = {**SETTINGS, "store": postgres_process.fresh()}
