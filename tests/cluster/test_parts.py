@@ -13,7 +13,7 @@ import yaml  # type: ignore[import-untyped]
 from coterie import AgentRef, Message, Runtime
 from coterie.cluster import arguments, machine
 from coterie.cluster.directory import Directory
-from coterie.cluster.frame_queue import FrameQueue, LinkLimits
+from coterie.cluster.limits import LinkLimits
 from coterie.cluster.placement import Homes, Placement, Placer
 from coterie.cluster.security import make_token, use_token
 from coterie.cluster.wire import ClusterMember, ClusterSettings, MemberReport
@@ -22,6 +22,7 @@ from coterie.errors.cluster import ClusterError, NoNodeFits, UnknownNode
 from coterie.errors.definition import DecodeFailed
 from coterie.kernel import Codec
 from coterie.kernel.codec import Extension
+from coterie.messaging.frame_queue import FrameQueue
 from tests.cluster.people import Bump, Counter, Start
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -107,20 +108,20 @@ def test_a_placement_that_cannot_be_had_says_what_there_is() -> None:
 
 
 def test_a_queue_holds_senders_back_and_then_refuses() -> None:
-    queue = FrameQueue("a-1", LinkLimits(max_message=100, queue_messages=2))
+    queue = FrameQueue("a-1", LinkLimits(max_message=100, queue_messages=2), "a-1")
     with pytest.raises(MessageTooLarge):
-        queue.put(bytes(101))
+        queue.put("a-1", bytes(101))
     for _ in range(4):
-        queue.put(b"x")
+        queue.put("a-1", b"x")
     room = queue.room(0.0)
     assert room is not None
     with pytest.raises(TransportError, match="takes them too slowly"):
-        queue.put(b"x")
-    assert queue.take() == [b"x"] * 4
+        queue.put("a-1", b"x")
+    assert queue.take(10, 100) == [b"x"] * 4
     assert room.done
-    queue.end("it is lost")
+    queue.renew("", "it is lost")
     with pytest.raises(TransportError, match="has ended: it is lost"):
-        queue.put(b"x")
+        queue.put("a-1", b"x")
 
 
 def test_arguments_arrive_by_the_types_of_the_constructor() -> None:

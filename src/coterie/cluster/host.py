@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from coterie.cluster import arguments, rays
 from coterie.cluster.cluster import Cluster
-from coterie.cluster.frame_queue import LinkLimits
 from coterie.cluster.hosting import KEEPER, SceneCache, SceneKeeper
 from coterie.cluster.keys import KeyPlacement
+from coterie.cluster.limits import LinkLimits
 from coterie.cluster.loading import load
 from coterie.cluster.membership import Membership
 from coterie.cluster.transport import RayTransport

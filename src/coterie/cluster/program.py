@@ -15,7 +15,7 @@ import ray
 
 from coterie.cluster import rays
 from coterie.cluster.actors import DirectoryActor
-from coterie.cluster.frame_queue import LinkLimits
+from coterie.cluster.limits import LinkLimits
 from coterie.cluster.membership import Membership
 from coterie.cluster.transport import ENDED, RayTransport
 from coterie.cluster.wire import CallResult, ClusterMember, ClusterSettings, ClusterView, MemberReport, decode, encode

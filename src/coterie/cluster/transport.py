@@ -9,12 +9,13 @@ from typing import Any, Protocol
 
 import msgspec
 
-from coterie.cluster.frame_queue import FrameQueue, LinkLimits
+from coterie.cluster.limits import LinkLimits
 from coterie.cluster.wire import ClusterMember, encode
 from coterie.concurrency import AutoResetEvent, Completion, Rank, new_lock, start_thread
 from coterie.errors import TransportError, describe
 from coterie.kernel import SystemClock
 from coterie.messaging import Receive
+from coterie.messaging.frame_queue import FrameQueue
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +24,9 @@ TAKEN, ENDED, STRANGER = b"", b"ended", b"stranger"
 
 _IN_FLIGHT = 3
 """Batches that are under way to one node at once. More frames wait meanwhile, and make larger batches."""
+_BATCH_FRAMES = 2_000
+_BATCH_BYTES = 80_000
+"""The bytes of a batch: Ray sends arguments of up to 100,000 bytes with the call itself."""
 _TICK = 0.1
 _ENDED_KEPT = 1_000
 
@@ -61,7 +65,7 @@ class _Peer:
     """The way to one runtime. `_lock` guards its counts; frames leave while `_sending`, by one thread at a time."""
 
     def __init__(self, source: str, target: str, deliver: Deliver | None, limits: LinkLimits, wake: Callable[[], None]) -> None:
-        self.outbox = FrameQueue(target, limits)
+        self.outbox = FrameQueue(target, limits, target)
         self.target = target
         self._source = source
         self._deliver = deliver
@@ -77,20 +81,20 @@ class _Peer:
     @property
     def is_busy(self) -> bool:
         """True if frames wait, or are on their way."""
-        return bool(self._in_flight or len(self.outbox))
+        return bool(self._in_flight or self.outbox.queued)
 
     def flush(self) -> None:
         """Send what waits, unless enough is under way."""
         if self._deliver is None:
             self.waiting.set()
             return
-        while len(self.outbox):
+        while self.outbox.queued:
             with self._lock:
                 if self._sending or self._in_flight >= _IN_FLIGHT:
                     return
                 self._sending = True
                 self._in_flight += 1
-            batch = self.outbox.take()
+            batch = self.outbox.take(_BATCH_FRAMES, _BATCH_BYTES)
             try:
                 if batch:
                     self._deliver(self._source, self.target, encode(batch), self._done)
@@ -98,20 +102,20 @@ class _Peer:
                     self._ends()
             except Exception as error:  # noqa: BLE001 - Ray may raise anything; the peer is lost then
                 self._ends()
-                self.outbox.end(describe(error))
+                self.outbox.renew("", describe(error))
             finally:
                 self._sending = False
 
     def fetch(self, timeout: float) -> bytes:
         """Return a batch for a program that fetches its frames; wait for one."""
-        batch = self.outbox.take()
+        batch = self.outbox.take(_BATCH_FRAMES, _BATCH_BYTES)
         if not batch and not self.outbox.ended and self.waiting.wait(timeout):
-            batch = self.outbox.take()
+            batch = self.outbox.take(_BATCH_FRAMES, _BATCH_BYTES)
         return encode(batch)
 
     def end(self, why: str) -> None:
         """Send no more."""
-        self.outbox.end(why)
+        self.outbox.renew("", why)
         self.waiting.set()
 
     def _done(self, result: bytes | BaseException) -> None:
@@ -119,14 +123,14 @@ class _Peer:
         if isinstance(result, BaseException):
             self.doubtful += 1
             if type(result).__name__ == "ActorDiedError":
-                self.outbox.end("its process has ended")
+                self.outbox.renew("", "its process has ended")
             else:
                 _log.warning("a batch of messages to %s may be lost: %s", self.target, describe(result).splitlines()[0])
         elif result == ENDED:
-            self.outbox.end("it is not there any more")
+            self.outbox.renew("", "it is not there any more")
         elif result == STRANGER:
-            self.outbox.end("it does not know this runtime as a member of the cluster")
-        if len(self.outbox):
+            self.outbox.renew("", "it does not know this runtime as a member of the cluster")
+        if self.outbox.queued:
             self._wake()
 
     def _ends(self) -> None:
@@ -176,7 +180,7 @@ class RayTransport:
                 self._receive(frame)
                 return
             peer = self._meet(target)
-        peer.outbox.put(frame)
+        peer.outbox.put(peer.target, frame)
         peer.flush()
 
     def room(self, target: str) -> Completion | None:
@@ -260,7 +264,12 @@ class RayTransport:
     def status(self) -> dict[str, dict[str, Any]]:
         """Return the counts of frames, by runtime."""
         return {
-            name: {"queued": len(each.outbox), "sent": each.outbox.sent, "refused": each.outbox.refused, "lost": each.doubtful}
+            name: {
+                "queued": each.outbox.queued,
+                "sent": each.outbox.sent,
+                "refused": each.outbox.refused,
+                "lost": each.doubtful,
+            }
             for name, each in list(self._peers.items())
         }
 

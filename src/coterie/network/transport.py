@@ -102,7 +102,7 @@ class NetworkTransport:
         if thread is None:
             raise TransportError(f"{self!r} serves no runtime")
         if peer is not None:
-            peer.put(target, frame)
+            peer.send(target, frame)
             if not peer.stalled:
                 thread.wake()
         elif target == self._node and self._receive is not None:
