@@ -12,7 +12,7 @@ _HARD = 2
 """How many times the limit of a queue it holds before frames are refused."""
 
 
-class QueueLimits(Protocol):
+class FrameQueueLimits(Protocol):
     """The limits of a queue of frames."""
 
     @property
@@ -43,7 +43,7 @@ class FrameQueue:
     interrupts a step may enter it again: each step leaves the sizes right.
     """
 
-    def __init__(self, name: str, limits: QueueLimits, node: str = "") -> None:
+    def __init__(self, name: str, limits: FrameQueueLimits, node: str = "") -> None:
         self.name = name
         self.node = node
         """The name of the peer's current runtime; empty while it is unknown, or after it has ended."""
