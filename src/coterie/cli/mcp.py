@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
+from coterie.cli.serving import AnsweringModel, AssistantsFolder, BaseUrl, Expose, announce, note, serving_token
 from coterie.errors import ExtraMissing, InvalidSetting
 from coterie.orchestrator.assistants.opening import ChatFolder, OpenAssistant, load_assistant, open_assistant
-
-_VARIABLE = "COTERIE_TOKEN"
 
 
 def mcp(
@@ -30,17 +28,11 @@ def mcp(
     ] = False,
     host: Annotated[str, typer.Option(help="The address to serve on, with --http.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port, with --http; 0 for any that is free.")] = 8801,
-    expose: Annotated[
-        bool, typer.Option("--expose", help=f"Let other machines in, with a token of your own in {_VARIABLE}.")
-    ] = False,
+    expose: Expose = False,
     user: Annotated[str, typer.Option(help="Who the client acts for, without --http.")] = "me",
-    model: Annotated[
-        str | None, typer.Option(help="Answer by this model, instead of the scenario's.", show_default=False)
-    ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="Where an OpenAI-compatible server is, for --model.", show_default=False)
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Where the assistant's folder is.")] = Path("runs"),
+    model: AnsweringModel = None,
+    base_url: BaseUrl = None,
+    out: AssistantsFolder = Path("runs"),
 ) -> None:
     """Serve an assistant's tools, operations and conversation, or a memory, to MCP clients, until they leave or Ctrl-C."""
     if memory is not None:
@@ -60,10 +52,7 @@ def mcp(
     # Standard output belongs to the protocol.
     console = Console(stderr=True, highlight=False)
 
-    def notice(line: str) -> None:
-        console.print(f"  ({escape(line)})", soft_wrap=True)
-
-    with open_assistant(loaded, folder.path, model=model, base_url=base_url, notice=notice) as assistant:
+    with open_assistant(loaded, folder.path, model=model, base_url=base_url, notice=partial(note, console)) as assistant:
         name = assistant.name.replace(" ", "-")
         if not http:
             serve_stdio(AssistantMcpServer(assistant.conversations, name=name, user=user))
@@ -74,18 +63,14 @@ def mcp(
 def _serve_http(
     assistant: OpenAssistant, name: str, host: str, port: int, console: Console, create: object, *, expose: bool
 ) -> None:
-    from coterie.interop import AccessToken, ServingOptions  # noqa: PLC0415 - only with the extras
+    from coterie.interop import ServingOptions  # noqa: PLC0415 - only with the extras
     from coterie.interop import serve as serve_application  # noqa: PLC0415 - as above
 
     options = ServingOptions(host=host, port=port, expose=expose)
-    token = AccessToken.of(os.environ, _VARIABLE)
-    if expose and token.generated:
-        raise InvalidSetting("token", "", f"one of your own in the environment variable {_VARIABLE}")
+    token = serving_token(expose=expose)
 
     def ready(address: str) -> None:
-        console.print(f"{escape(assistant.name)} is served at {address}/mcp", soft_wrap=True)
-        if token.generated:
-            console.print(f"The token, for this time only: {escape(token.reveal())}", soft_wrap=True)
+        announce(console, f"{assistant.name} is served at {address}/mcp", token)
 
     assert callable(create)
     serve_application(create(assistant.conversations, token, name=name, options=options), options, ready=ready)

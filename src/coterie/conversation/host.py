@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -55,7 +56,7 @@ class ConversationHandle(Protocol):
     activator: Activator
 
 
-class ConversationHost:
+class ConversationHost(ABC):
     """Opens the store and the runtime, and keeps at most one handle for each namespace.
 
     `Conversations` is the public form for many conversations; a single `Conversation` makes a host for itself. Safe from any
@@ -184,9 +185,9 @@ class ConversationHost:
             opened.set()
         return chat
 
+    @abstractmethod
     def open_with(self, team: Team, namespace: tuple[str, ...], user: str, limit: ModelLimit | None) -> object:
         """Return a conversation with other assistants than those of the host."""
-        raise NotImplementedError
 
     def begin(self, state: ConversationState, known: Callable[[], ConversationHandle | None]) -> AgentRef:
         """Start the agent of a conversation."""

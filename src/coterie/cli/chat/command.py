@@ -17,6 +17,7 @@ from coterie.cli.chat.screen import Screen
 from coterie.cli.chat.words import note, wrapped
 from coterie.cli.console import PORT, Port, Wanted
 from coterie.cli.console import shown as console_of
+from coterie.cli.serving import AnsweringModel, AssistantsFolder, BaseUrl
 from coterie.cli.tracing import TraceContent, TraceTo, traced
 from coterie.conversation import Conversation
 from coterie.kernel import SystemClock
@@ -26,19 +27,14 @@ from coterie.runtime import Runtime
 
 def chat(
     scenario: Annotated[Path, typer.Argument(help="The scenario of kind conversation, a TOML file.", show_default=False)],
-    model: Annotated[
-        str | None,
-        typer.Option(help="Answer by this model, such as openai:gpt-5-mini, instead of the scenario's.", show_default=False),
-    ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="Where an OpenAI-compatible server is, for --model.", show_default=False)
-    ] = None,
+    model: AnsweringModel = None,
+    base_url: BaseUrl = None,
     user: Annotated[str, typer.Option(help="Who is talking; each has conversations of their own.")] = "me",
     namespace: Annotated[
         str | None, typer.Option(help="The conversation's own name, to have several.", show_default=False)
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the latest conversation, or with --namespace.")] = False,
-    out: Annotated[Path, typer.Option(help="Where the assistant's folder is.")] = Path("runs"),
+    out: AssistantsFolder = Path("runs"),
     wait: Annotated[bool, typer.Option(help="At the end of piped input, wait for what still runs.")] = True,
     trace: TraceTo = None,
     trace_content: TraceContent = False,
