@@ -11,7 +11,6 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import aiohttp  # noqa: F401 - the client below needs it; if it is missing, the error names the extra
 import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient, Omit
-from openai._models import construct_type
 from openai.types.chat import ChatCompletion
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, create_async_httpx2_client, infer_model, parse_model_id
@@ -66,7 +65,7 @@ def send_unchanged(client: AsyncOpenAI) -> None:
                 raise held.error
             if held.answered:
                 whole = isinstance(held.response, dict)
-                return construct_type(value=held.response, type_=ChatCompletion) if whole else held.response
+                return ChatCompletion.model_construct(**held.response) if whole else held.response
         body = {name: given[name] for name in ("messages", "tools") if isinstance(given.get(name), list)}
         left: dict[str, Any] = {name: [] if name == "messages" else Omit() for name in body}
         return await create(**{**given, **left, "extra_body": {**body, **(given.get("extra_body") or {})}})

@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 from openai import AsyncOpenAI, NotGiven, Omit
-from openai._base_client import make_request_options
 from pydantic_ai import messages
 from pydantic_ai.models import Model
 from pydantic_ai.models.openai import OpenAIChatModel
@@ -83,7 +82,7 @@ class DirectCompletions:
                 "/chat/completions",
                 cast_to=object,
                 body={**shape.body, "messages": _messages(request)},
-                options=make_request_options(extra_headers=shape.headers),
+                options={"headers": shape.headers} if shape.headers else {},
             )
         except Exception as error:  # noqa: BLE001 - Pydantic AI translates it, as if it had made the request
             held.error = error
