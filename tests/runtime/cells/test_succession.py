@@ -374,6 +374,7 @@ def test_an_agent_that_waits_for_a_reply_is_not_taken_for_stuck(scene: Scene) ->
     asking = scene.runtime.spawn(Asking, asked, name="asking")
     reply = asking.ask(Count())
     scene.gate.wait_for_entry()
+    eventually(lambda: scene.runtime.health()["asking"].state is AgentState.WAITING)
     scene.let_time_pass()
     scene.gate.open()
     assert reply.result(10) == 1

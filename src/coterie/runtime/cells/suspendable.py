@@ -67,8 +67,13 @@ class Blocked:
         self._agent = agent
 
     def __enter__(self) -> None:
-        self._agent.executor.before_blocking()
+        # First, for it may take a while to give the slot to another agent, and that is not a stall.
         self._agent.blocking = True
+        try:
+            self._agent.executor.before_blocking()
+        except BaseException:
+            self._agent.blocking = False
+            raise
 
     def __exit__(self, *_: object) -> None:
         self._agent.blocking = False
