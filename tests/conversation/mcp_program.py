@@ -137,6 +137,9 @@ class Endpoint(BaseHTTPRequestHandler):
 def main() -> None:
     mode = sys.argv[1] if len(sys.argv) > 1 else ""
     if mode == "mute":
+        if len(sys.argv) > 2:
+            sys.stdin.read()
+            Path(sys.argv[2]).touch()
         time.sleep(60)
     if mode == "http":
         server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Endpoint)

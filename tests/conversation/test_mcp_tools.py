@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from coterie.conversation import (
@@ -23,6 +25,7 @@ from coterie.conversation import (
     tool,
 )
 from coterie.errors import InvalidSetting, ToolServerUnavailable
+from coterie.testing import eventually
 from tests.conversation.scripted import Script, by_words, run
 
 PROGRAM = Path(__file__).with_name("mcp_program.py")
@@ -153,6 +156,15 @@ def test_a_cancel_reaches_the_server_and_claims_no_more_than_is_known(
             assert len(json.loads(await chat.send("!small_cancelled").answer())) == 1
 
     run(main)
+
+
+def test_a_server_that_is_closed_while_it_is_given_up_leaves_no_program_behind(tmp_path: Path) -> None:
+    told = tmp_path / "told to end"
+    with small("mute", str(told), connect_timeout=0.3, required=False):
+        # The program was told to end, does not, and will be killed.
+        eventually(told.exists)
+    gc.collect()
+    assert psutil.Process().children() == []
 
 
 def test_a_list_of_tools_that_changes_is_read_again() -> None:

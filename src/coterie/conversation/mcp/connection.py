@@ -68,7 +68,9 @@ class McpConnection:
         self._linked: asyncio.Event | None = None
         self._stale: asyncio.Event | None = None
         self._serving: asyncio.Task[None] | None = None
-        self._closing = False
+        self._attempt: asyncio.Timeout | None = None
+        """The time limit of the present attempt to connect."""
+        self._closing: asyncio.Event | None = None
         self._problem = "it was not connected yet"
         self._schemas: dict[str, Any] = {}
         self._listed: frozenset[str] = frozenset()
@@ -102,30 +104,36 @@ class McpConnection:
     # On the loop.
 
     def _start(self) -> None:
-        self._linked, self._stale = asyncio.Event(), asyncio.Event()
+        self._linked, self._stale, self._closing = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._serving = asyncio.get_running_loop().create_task(self._serve())
 
     async def _stop(self) -> None:
-        self._closing = True
-        if self._serving is not None:
-            if self._link is not None:
-                self._link.ended.set()
-            else:
-                self._serving.cancel()
-            await asyncio.wait({self._serving}, timeout=_CLOSING - 1.0)
+        if self._serving is None or self._closing is None:
+            return
+        self._closing.set()
+        if self._link is not None:
+            self._link.ended.set()
+        elif self._attempt is not None:
+            # The end of an attempt is awaited. To cancel its task a second time would leave the server's program running.
+            with contextlib.suppress(RuntimeError):  # it is over, or ends already
+                self._attempt.reschedule(asyncio.get_running_loop().time())
+        await asyncio.wait({self._serving}, timeout=_CLOSING - 1.0)
 
     async def _serve(self) -> None:
+        assert self._closing is not None
         delay = _FIRST_DELAY
-        while not self._closing:
+        while not self._closing.is_set():
             try:
                 await self._connect_once()
                 delay = _FIRST_DELAY
             except Exception as error:  # noqa: BLE001 - whatever a server or a library raises, the next attempt may succeed
                 self._problem = " ".join(describe(_innermost(error)).split())[:_LONGEST_PROBLEM]
-                _log.warning("the server %s is not connected: %s", self._settings.name, self._problem)
+                if not self._closing.is_set():
+                    _log.warning("the server %s is not connected: %s", self._settings.name, self._problem)
             self._first.set()
-            if not self._closing:
-                await asyncio.sleep(delay)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._closing.wait()
             delay = min(_LONGEST_DELAY, 2 * delay)
 
     async def _connect_once(self) -> None:
@@ -136,7 +144,7 @@ class McpConnection:
         try:
             async with contextlib.AsyncExitStack() as stack:
                 client = Client(watched(transport_of(self._settings), ended), message_handler=self._heard, cache=None)
-                async with asyncio.timeout(self._settings.connect_timeout):
+                async with asyncio.timeout(self._settings.connect_timeout) as self._attempt:
                     await stack.enter_async_context(client)
                     await self._relist(client)
                 link = _Link(client)
