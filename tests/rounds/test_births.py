@@ -89,7 +89,7 @@ def test_a_newborn_object_comes_from_a_function_and_is_kept_in_checkpoints(tmp_p
 
 def test_who_dies_does_no_further_stage_of_the_round() -> None:
     def hunt(turn: Turn) -> None:
-        if turn.name == "wolf":
+        if turn.name == "wolf" and "alive/sheep-1" in turn.view:
             turn.die("sheep-1", keys=["alive/sheep-1"])
 
     def bleat(turn: Turn) -> None:
@@ -112,7 +112,7 @@ def test_who_dies_does_no_further_stage_of_the_round() -> None:
         Graph.chain(lambda turn: act(turn) if turn.name != "a-wolf" else turn.die("sheep-1")),
         activation="by-name",
     )
-    assert "bleats/sheep-1" not in one_by_one.run(2).view
+    assert "bleats/sheep-1" not in one_by_one.run(1).view
 
 
 def test_a_second_death_in_a_turn_and_a_wrong_name_are_errors_with_round_and_agent(caplog: pytest.LogCaptureFixture) -> None:
@@ -131,6 +131,13 @@ def test_a_second_death_in_a_turn_and_a_wrong_name_are_errors_with_round_and_age
 
     Simulation(World(), ["a", "b"], Graph.chain(wrong)).run(1)
     assert "the birth of 'x/y'" in caplog.text
+
+    def unknown(turn: Turn) -> None:
+        turn.die("c" if turn.name == "a" else "a")
+
+    # The second one is of b, when a has died.
+    assert Simulation(World(), ["a", "b"], Graph.chain(unknown)).run(2).forfeits == 2
+    assert "no agent of this name takes part in the round" in caplog.text
 
 
 def test_a_run_ends_when_all_have_died_and_a_birth_over_an_existing_key_is_refused() -> None:

@@ -120,7 +120,9 @@ class Roster:
 
     def immortal(self, name: str) -> str:
         """Return why an agent cannot die, or an empty text."""
-        if not self._members or self._members.get(self.types.get(name, "")) is None or name in self._agents:
+        if name not in self.types:
+            return "no agent of this name takes part in the round"
+        if not self._members or self._members.get(self.types[name]) is None or name in self._agents:
             return ""
         return "it is one of a group, which keeps its agents; note it in a column, or give group.names to the simulation"
 

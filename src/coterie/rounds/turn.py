@@ -167,7 +167,7 @@ class Turn:
         """Intend that this agent, or another one, dies, with the `keys` of the world that end with it.
 
         Once the intent is granted, at the next commit, it does no further stage. Raises `InvalidIntent` for a second death of the
-        same agent in one turn, and for one of a group, and the errors of `intend`.
+        same agent in one turn, for one of a group and for a name that does not take part, and the errors of `intend`.
         """
         who = self.name if name is None else name
         problem = self.roster.immortal(who)
