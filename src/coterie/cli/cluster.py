@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from coterie.cli.connecting import TokenFile, use_token_file
 from coterie.errors import InvalidSetting
 
 cluster = typer.Typer(help="The same program on several machines, on Ray (extra cluster).", no_args_is_help=True)
@@ -26,9 +25,6 @@ RESOURCES = Annotated[
 CPUS = Annotated[
     int | None, typer.Option("--cpus", min=0, help="CPUs for Ray; 0 for a machine without a node.", show_default=False)
 ]
-TOKEN = Annotated[
-    Path | None, typer.Option("--token-file", help="The file of the cluster's token.", show_default="~/.coterie/cluster-token")
-]
 ADDRESS = Annotated[str, typer.Option("--address", help="The address of the head; auto for this machine's cluster.")]
 
 
@@ -41,7 +37,7 @@ def start(
     label: LABELS = None,
     resource: RESOURCES = None,
     cpus: CPUS = None,
-    token_file: TOKEN = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Start a cluster: its head, which is a node as well unless it has no CPUs."""
     from coterie.cluster.machine import parse_pairs, start_head  # noqa: PLC0415 - only with the extra
@@ -68,7 +64,7 @@ def join(
     label: LABELS = None,
     resource: RESOURCES = None,
     cpus: CPUS = None,
-    token_file: TOKEN = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Let this machine join a cluster. Its node starts when a program has connected."""
     from coterie.cluster import machine  # noqa: PLC0415 - only with the extra
@@ -81,9 +77,11 @@ def join(
 
 
 @cluster.command("status")
-def status(address: ADDRESS = "auto", timeout: Annotated[float, typer.Option(min=1)] = 30.0, token_file: TOKEN = None) -> None:
+def status(
+    address: ADDRESS = "auto", timeout: Annotated[float, typer.Option(min=1)] = 30.0, token_file: TokenFile = None
+) -> None:
     """Show the nodes of a cluster."""
-    _use_token(token_file)
+    use_token_file(token_file)
     from coterie.cluster import Cluster  # noqa: PLC0415 - only with the extra
     from coterie.cluster.machine import machines_without_nodes  # noqa: PLC0415 - as above
 
@@ -111,10 +109,10 @@ def drain(
     node: Annotated[str, typer.Argument(help="The name of the node.", show_default=False)],
     address: ADDRESS = "auto",
     timeout: Annotated[float, typer.Option(min=0, help="Seconds that its agents have to move or to finish.")] = 30.0,
-    token_file: TOKEN = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Move the durable agents of a node away, let its other agents finish, and stop it."""
-    _use_token(token_file)
+    use_token_file(token_file)
     from coterie.cluster import Cluster  # noqa: PLC0415 - only with the extra
     from coterie.cluster.machine import machines_without_nodes  # noqa: PLC0415 - as above
     from coterie.errors.cluster import UnknownNode  # noqa: PLC0415 - as above
@@ -134,12 +132,6 @@ def stop(force: Annotated[bool, typer.Option("--force", help="Kill at once.")] =
     ended = stop_machine(force=force)
     text = f"the cluster has stopped on this machine: {ended} processes" if ended else "no cluster was started on this machine"
     Console(highlight=False).print(text, soft_wrap=True)
-
-
-def _use_token(file: Path | None) -> None:
-    """Name the file of the token to Ray, which reads the environment when it is imported."""
-    if file is not None:
-        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(file.expanduser()))
 
 
 def _state(entry: dict[str, Any]) -> str:

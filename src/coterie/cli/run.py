@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from coterie.cli.connecting import ClusterAddress, TokenFile, connected
 from coterie.cli.console import PORT, KeepOpen, Port, ReadOnly, Wanted, keep_open_of, shown
 from coterie.cli.display import Display, end_with, show_summary
 from coterie.cli.interrupting import going_on
@@ -18,7 +19,7 @@ from coterie.errors import InvalidSetting
 from coterie.orchestrator import Scenario, run_scenario, write_report
 from coterie.orchestrator.folder import RunFolder
 from coterie.orchestrator.report import require_report
-from coterie.orchestrator.running import OnLive
+from coterie.orchestrator.running import Host, OnLive
 from coterie.orchestrator.scenario import parse_scenario, read_scenario
 
 MaxRequests = Annotated[
@@ -81,8 +82,13 @@ def run(
     paused: Annotated[bool, typer.Option("--paused", help="Wait for the console before the first step.")] = False,
     trace: TraceTo = None,
     trace_content: TraceContent = False,
+    cluster: ClusterAddress = None,
+    token_file: TokenFile = None,
 ) -> None:
-    """Run a scenario, show its progress, and leave a folder with its record."""
+    """Run a scenario, show its progress, and leave a folder with its record.
+
+    With --cluster, its agents are on all nodes of a cluster. The outcome is the same.
+    """
     if paused and not console:
         raise InvalidSetting("--paused", "", "the option --console, from which the run goes on")
     if report:
@@ -94,7 +100,11 @@ def run(
     given = {"seed": seed, "mode": mode, "dispatcher": dispatcher, "threads": threads, "delay": delay}
     changed = parsed.changed({key: value.value if isinstance(value, StrEnum) else value for key, value in given.items()})
     changed.kind.check(changed.parameters, changed.folder)
-    with traced(trace, content=trace_content), RunFolder.create(out, changed.parameters.name, text) as folder:
+    with (
+        traced(trace, content=trace_content),
+        connected(cluster, token_file, "run") as nodes,
+        RunFolder.create(out, changed.parameters.name, text) as folder,
+    ):
         page, keep = f"/runs/{folder.path.resolve().name}", keep_open_of(keep_open)
         with shown(console, [out], page, port=console_port, read_only=read_only, keep_open=keep) as show:
             run_in(
@@ -106,7 +116,17 @@ def run(
                 report=report,
                 paused=paused,
                 on_live=lambda part: show(part, folder.path.resolve().name),
+                host=host_of(nodes),
             )
+
+
+def host_of(cluster: Any) -> Host | None:
+    """Return what hosts the agents of a run on a cluster; None without one."""
+    if cluster is None:
+        return None
+    from coterie.orchestrator.hosting import host_on  # noqa: PLC0415 - only with the extra
+
+    return host_on(cluster)
 
 
 def run_in(
@@ -119,12 +139,13 @@ def run_in(
     report: bool,
     paused: bool = False,
     on_live: OnLive = lambda _: None,
+    host: Host | None = None,
 ) -> None:
     """Run or resume a scenario in its folder, and show its end. Ends the process with status 1 for an unexpected outcome."""
     console = Console(highlight=False)
     with going_on(folder):
         with Display(console, scenario, pace=pace, quiet=quiet) as display:
-            record = run_scenario(scenario, folder, display.step, resume=resume, paused=paused, on_live=on_live)
+            record = run_scenario(scenario, folder, display.step, resume=resume, paused=paused, on_live=on_live, host=host)
         summary = scenario.kind.summarise(scenario.parameters, record)
         show_summary(console, summary)
         console.print(f"digest {record.digest}", soft_wrap=True)

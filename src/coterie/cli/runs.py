@@ -9,9 +9,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from coterie.cli.connecting import ClusterAddress, TokenFile, connected
 from coterie.cli.display import show_end, show_summary
 from coterie.cli.interrupting import interruptible
-from coterie.cli.run import MaxDollars, MaxRequests, run_in
+from coterie.cli.run import MaxDollars, MaxRequests, host_of, run_in
 from coterie.cli.tracing import TraceContent, TraceTo, traced
 from coterie.orchestrator import load_run
 from coterie.orchestrator.exporting import export_run
@@ -30,6 +31,8 @@ def resume_run(
     max_dollars: MaxDollars = None,
     trace: TraceTo = None,
     trace_content: TraceContent = False,
+    cluster: ClusterAddress = None,
+    token_file: TokenFile = None,
 ) -> None:
     """Go on with a run that was interrupted or killed, from its last settled step, to its end.
 
@@ -38,8 +41,12 @@ def resume_run(
     if report:
         require_report("a report, which --no-report leaves out,")
     scenario = scenario_of_run(run).with_model({"max_requests": max_requests, "max_dollars": max_dollars})
-    with traced(trace, content=trace_content), RunFolder.open(run) as folder:
-        run_in(folder, scenario, resume=True, quiet=quiet, report=report)
+    with (
+        traced(trace, content=trace_content),
+        connected(cluster, token_file, "resume") as nodes,
+        RunFolder.open(run) as folder,
+    ):
+        run_in(folder, scenario, resume=True, quiet=quiet, report=report, host=host_of(nodes))
 
 
 def replay_run(run: Folder) -> None:

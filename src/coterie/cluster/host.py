@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from coterie.cluster import arguments, rays
 from coterie.cluster.cluster import Cluster
-from coterie.cluster.hosting import KEEPER, SceneCache, SceneKeeper
+from coterie.cluster.hosted import KEEPER, HostedRuns, SceneCache, SceneKeeper
 from coterie.cluster.keys import KeyPlacement
 from coterie.cluster.limits import LinkLimits
 from coterie.cluster.loading import load
@@ -75,6 +75,7 @@ class NodeHost:
         self.runtime.provide(self._cluster)
         self.runtime.provide(Meetings())
         self.runtime.provide(SceneCache())
+        self.runtime.provide(HostedRuns())
         self.runtime.spawn(SceneKeeper, name=KEEPER)
         membership.start([self._cluster.follow, self._follow], self._given_up)
         if self._keys is not None:

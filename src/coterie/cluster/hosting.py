@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,135 +13,35 @@ import msgspec
 
 from coterie.cluster import arguments
 from coterie.cluster.cluster import Cluster
-from coterie.cluster.loading import load
+from coterie.cluster.hosted import KEEPER, DoTurn, GetHostedState, Hosted, HostedMember, OpenRun, SetScene
 from coterie.cluster.placement import Placement
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import DefinitionError, DeliveryError, HandlerFailed, describe
-from coterie.errors.cluster import ClusterError
-from coterie.kernel import Address, Checkpointable
-from coterie.messaging import Message, Request
-from coterie.rounds import Turn
-from coterie.rounds.remote import RemoteScene, RemoteTurn, RemoteTurnEnd
-from coterie.runtime import Agent, AgentRef, on
-from coterie.world import View
+from coterie.errors.cluster import ClusterError, ClusterUnavailable, RefusedByNode
+from coterie.kernel import Address
+from coterie.rounds import Simulation, Turn
+from coterie.rounds.participant import Participant, RemoteAgent, state_as_bytes, state_from_bytes
+from coterie.rounds.remote import RemoteScene, RemoteTurn, RemoteTurnEnd, can_move, elsewhere
+from coterie.rounds.selection import type_of
+from coterie.runtime import AgentRef
 
-KEEPER = "cluster-scenes"
-"""The name of the agent of each node that remembers the scenes of simulations."""
-_SCENES = 64
-"""Scenes that a node remembers."""
 _ATTEMPTS = 20
-_LOOK, _PATIENCE = 0.002, 5.0
+_OPENING = 60.0
+"""Seconds that a node may take to build a simulation."""
 
 _encode = msgspec.msgpack.encode
 _decode_end = msgspec.msgpack.Decoder(RemoteTurnEnd).decode
-_decode_turn = msgspec.msgpack.Decoder(RemoteTurn).decode
 
 
-class SetScene(Message):
-    """The view and the agents of coming turns of a simulation."""
+class Hosting:
+    """The agents that are hosted on the nodes for one simulation, and the scenes that these have. A context manager.
 
-    simulation: str
-    number: int
-    scene: bytes
-
-
-class DoTurn(Request[bytes]):
-    """Do the stage of a turn. The answer is a `RemoteTurnEnd`, encoded."""
-
-    simulation: str
-    scene: int
-    turn: bytes
-    state: bytes = b""
-    """The state to restore first; empty to go on with the own."""
-
-
-class GetHostedState(Request[bytes]):
-    """Asks for the state of a hosted agent."""
-
-
-class SceneCache:
-    """The scenes of the simulations on one node. Safe from any thread: `_lock` guards the table."""
-
-    def __init__(self) -> None:
-        self._lock = new_lock(Rank.RECORDS)
-        self._scenes: OrderedDict[tuple[str, int], tuple[RemoteScene, View]] = OrderedDict()
-
-    def add(self, simulation: str, number: int, scene: RemoteScene) -> None:
-        """Remember a scene."""
-        made = scene, scene.view()
-        with self._lock:
-            self._scenes[simulation, number] = made
-            if len(self._scenes) > _SCENES:
-                self._scenes.popitem(last=False)
-
-    def get(self, simulation: str, number: int) -> tuple[RemoteScene, View] | None:
-        """Return a scene and its view, or None."""
-        return self._scenes.get((simulation, number))
-
-
-class SceneKeeper(Agent):
-    """Puts the scenes that programs send into the cache of the node."""
-
-    @on
-    def set_scene(self, message: SetScene) -> None:
-        """Remember a scene."""
-        scene = msgspec.msgpack.decode(message.scene, type=RemoteScene)
-        self.context.use(SceneCache).add(message.simulation, message.number, scene)
-
-
-class Hosted(Agent):
-    """Has one agent of a simulation, an object of a user's class, and does its stages."""
-
-    def __init__(self, kind: str, packed: bytes) -> None:
-        made = load(kind)
-        args, _ = arguments.unpack(arguments.PLAIN, made, packed)
-        self._agent: Any = made(*args)
-
-    @on
-    async def do_turn(self, message: DoTurn) -> bytes:
-        """Do a turn."""
-        if message.state:
-            self._agent.restore(msgspec.msgpack.decode(message.state))
-        cache, waited = self.context.use(SceneCache), 0.0
-        while (found := cache.get(message.simulation, message.scene)) is None:
-            if waited > _PATIENCE:
-                return _encode(RemoteTurnEnd(missing=True))
-            await asyncio.sleep(_LOOK)
-            waited += _LOOK
-        turn = _decode_turn(message.turn).open(*found)
-        turn.agent = self._agent
-        method = getattr(self._agent, turn.stage, None)
-        value = method(turn) if method is not None else self._agent(turn)
-        if hasattr(value, "__await__"):
-            value = await value
-        return _encode(RemoteTurnEnd.of(turn, value, self._state()))
-
-    @on
-    def get_state(self, message: GetHostedState) -> bytes:  # noqa: ARG002 - its type says everything
-        """Return the state."""
-        return _encode(self._state())
-
-    def _state(self) -> Any:
-        return self._agent.snapshot() if isinstance(self._agent, Checkpointable) else None
-
-
-class HostedAgents:
-    """The agents of a simulation, each on a node of a cluster, as a context manager. Their classes are found as those of `spawn`.
-
-    ::
-
-        with HostedAgents(cluster, {"ada": (Fisher, 0.1), "ben": (Fisher, 0.2)}) as hosted:
-            Simulation(world, hosted.agents, Graph.chain("look", "fish"), seed=7).run(rounds=12)
-
-    A stage that is a method of the agents runs on their nodes, on a view of the world that is sent there once a commit; what it
-    intends, proposes and returns comes back. So the outcome is that of one process. A stage that is a function runs in the
-    program. If a node is lost, its agents are made again on others, with their states as of their last turns (by `snapshot` and
-    `restore`; without them as they were first), and do the turns again that had not ended. Arguments are plain data.
-
-    Safe from any thread; `_lock` guards the scenes. Raises the errors of `Cluster.spawn`.
+    Safe from any thread; `_lock` guards the scenes.
     """
 
-    def __init__(self, cluster: Cluster, agents: Mapping[str, tuple[Any, ...]], placement: Placement | None = None) -> None:
+    hosted: type[Hosted]
+
+    def __init__(self, cluster: Cluster, placement: Placement | None) -> None:
         self.cluster = cluster
         self.id = secrets.token_hex(8)
         self._placement = placement
@@ -151,14 +50,6 @@ class HostedAgents:
         self._scene: tuple[Any, Any, int, bytes] = (None, None, 0, b"")
         self._sent: dict[str, int] = {}
         self._spawned: list[AgentRef] = []
-        packed = {name: _packed(given) for name, given in agents.items()}
-        references = cluster.spawn_many(Hosted, list(packed.values()), placement=placement)
-        self._spawned += references
-        self.agents: dict[str, Any] = {
-            name: _proxy(agents[name][0])(self, *packed[name], reference)
-            for name, reference in zip(agents, references, strict=True)
-        }
-        """The agents for `Simulation`, by name."""
 
     def __enter__(self) -> Self:
         return self
@@ -172,9 +63,15 @@ class HostedAgents:
             if reference.is_alive:
                 reference.stop(drain=False)
 
-    def spawn(self, kind: str, packed: bytes) -> AgentRef:
+    def spawn_all(self, given: Sequence[tuple[Any, ...]]) -> list[AgentRef]:
+        """Host agents, each by the arguments of `hosted`. Raises the errors of `Cluster.spawn_many`."""
+        references = self.cluster.spawn_many(self.hosted, given, placement=self._placement)
+        self._spawned += references
+        return references
+
+    def spawn(self, given: tuple[Any, ...]) -> AgentRef:
         """Host an agent anew. Raises the errors of `Cluster.spawn`."""
-        reference = self.cluster.spawn(Hosted, kind, packed, placement=self._placement)
+        reference = self.cluster.spawn(self.hosted, *given, placement=self._placement)
         self._spawned.append(reference)
         return reference
 
@@ -198,21 +95,106 @@ class HostedAgents:
             self._sent.pop(node, None)
 
 
-class HostedProxy:
+class HostedAgents(Hosting):
+    """The agents of a simulation, each on a node of a cluster, as a context manager. Their classes are found as those of `spawn`.
+
+    ::
+
+        with HostedAgents(cluster, {"ada": (Fisher, 0.1), "ben": (Fisher, 0.2)}) as hosted:
+            Simulation(world, hosted.agents, Graph.chain("look", "fish"), seed=7).run(rounds=12)
+
+    A stage that is a method of the agents runs on their nodes, on a view of the world that is sent there once a commit; what it
+    intends, proposes and returns comes back. So the outcome is that of one process. A stage that is a function runs in the
+    program. If a node is lost, its agents are made again on others, with their states as of their last turns (by `snapshot` and
+    `restore`; without them as they were first), and do the turns again that had not ended. Arguments are plain data.
+
+    Raises the errors of `Cluster.spawn`.
+    """
+
+    hosted = Hosted
+
+    def __init__(self, cluster: Cluster, agents: Mapping[str, tuple[Any, ...]], placement: Placement | None = None) -> None:
+        super().__init__(cluster, placement)
+        packed = {name: _packed(given) for name, given in agents.items()}
+        references = self.spawn_all(list(packed.values()))
+        self.agents: dict[str, Any] = {
+            name: _proxy(agents[name][0])(self, packed[name], reference)
+            for name, reference in zip(agents, references, strict=True)
+        }
+        """The agents for `Simulation`, by name."""
+
+
+class HostedSimulation(Hosting):
+    """The agents of a simulation, each on a node of a cluster; the nodes build the simulation for themselves to have them.
+
+    ::
+
+        with HostedSimulation(cluster, simulation, "models.herd:opened", home):
+            simulation.run(rounds=12)
+
+    On each node `opener` is imported and called with the reference of `home`, an agent of the program, which it may ask; it
+    returns a `HostedRun` with the same plan. The stages of single agents run on the nodes, whether they are methods or
+    functions. Groups of agents, runtime agents, and stages for all agents together stay in the program. A node builds the
+    simulation when its first agent comes there. When `home` ends, so do the agents.
+
+    Raises `ClusterError` if no agent can be hosted, and `RefusedByNode` if a node cannot build it.
+    """
+
+    hosted = HostedMember
+
+    def __init__(
+        self, cluster: Cluster, simulation: Simulation, opener: str, home: AgentRef, placement: Placement | None = None
+    ) -> None:
+        super().__init__(cluster, placement)
+        plan = simulation.plan
+        self._common = (self.id, opener, home)
+        names = [name for name, agent in plan.agents.items() if can_move(agent)]
+        if not names and plan.born is None:
+            raise ClusterError(
+                "no agent of this simulation can be hosted elsewhere: groups, and runtime agents, are of one process; run it "
+                "without a cluster"
+            )
+        self._open_on_nodes()
+        try:
+            self._first = dict(zip(names, self.spawn_all([(*self._common, name) for name in names]), strict=True))
+        except ClusterUnavailable:
+            # A node has ended just now. Each agent is spawned at its first turn.
+            self._first = {}
+        simulation.plan = elsewhere(plan, self._stand_in)
+
+    def _open_on_nodes(self) -> None:
+        """Have all nodes build the simulation, so that a problem is known before the first round."""
+        order, runtime = OpenRun(*self._common), self.cluster.runtime
+        ready = [each for each in self.cluster.nodes() if each.ready]
+        asked = [(each.name, runtime.reference(Address(each.runtime, KEEPER)).ask(order, timeout=_OPENING)) for each in ready]
+        for name, reply in asked:
+            try:
+                problem = reply.result()
+            except DeliveryError:
+                continue  # It has ended; another one, or its next process, builds the simulation for its first agent.
+            if problem:
+                raise RefusedByNode(name, problem)
+
+    def _stand_in(self, name: str, agent: Any) -> HostedProxy:
+        one = Participant(name, agent)
+        made = stand_in(type_of(name, agent), keeps_state=one.keeps_state, stateless=one.is_stateless)
+        return made(self, (*self._common, name), self._first.pop(name, None))
+
+
+class HostedProxy(RemoteAgent):
     """One hosted agent, as the engine sees it. Only its executor's thread uses it."""
 
-    __slots__ = ("__weakref__", "_hosting", "_kind", "_packed", "_reference", "_restores", "_state")
+    __slots__ = ("__weakref__", "_given", "_hosting", "_reference", "_restores", "_state")
 
-    def __init__(self, hosting: HostedAgents, kind: str, packed: bytes, reference: AgentRef | None = None) -> None:
+    def __init__(self, hosting: Hosting, given: tuple[Any, ...], reference: AgentRef | None = None) -> None:
         self._hosting = hosting
-        self._kind = kind
-        self._packed = packed
+        self._given = given
         self._reference = reference
-        self._state: Any = None
+        self._state = b""
         self._restores = False
 
     def __deepcopy__(self, memo: object) -> Any:
-        copy = type(self)(self._hosting, self._kind, self._packed, self._reference)
+        copy = type(self)(self._hosting, self._given, self._reference)
         # The first copy takes the agent that was spawned with it; later ones begin with agents of their own.
         self._reference = None
         return copy
@@ -232,7 +214,9 @@ class HostedProxy:
                 self._lose()
                 continue
             if not end.missing:
-                self._state, self._restores = end.state, False
+                if end.error is None:
+                    self._state = end.state
+                self._restores = False
                 return end.apply(turn)
             self._hosting.forget(self._node())
         assert problem is not None
@@ -241,8 +225,8 @@ class HostedProxy:
     async def _try(self, turn: Turn) -> RemoteTurnEnd:
         if self._reference is None or not self._reference.is_alive:
             self._lose()
-            self._reference = self._hosting.spawn(self._kind, self._packed)
-        state = _encode(self._state) if self._restores and self._state is not None else b""
+            self._reference = self._hosting.spawn(self._given)
+        state = self._state if self._restores else b""
         order = DoTurn(self._hosting.id, self._hosting.show(turn, self._node()), _encode(RemoteTurn.of(turn)), state)
         end: RemoteTurnEnd = _decode_end(await self._reference.ask(order, timeout=None))
         return end
@@ -262,13 +246,14 @@ class KeepingProxy(HostedProxy):
 
     def snapshot(self) -> Any:
         """Return the state of the agent after its last turn."""
-        if self._state is None and self._reference is not None:
-            self._state = msgspec.msgpack.decode(self._reference.ask(GetHostedState()).result())
-        return self._state
+        if not self._state and self._reference is not None:
+            self._state = self._reference.ask(GetHostedState()).result()
+        return state_from_bytes(self._state) if self._state else None
 
     def restore(self, state: Any) -> None:
         """Have the agent restored before its next turn."""
-        self._state, self._restores = state, state is not None
+        self._state = b"" if state is None else state_as_bytes("", state)
+        self._restores = state is not None
 
 
 def _packed(given: Any) -> tuple[str, bytes]:
@@ -284,6 +269,10 @@ def _packed(given: Any) -> tuple[str, bytes]:
 
 
 def _proxy(kind: type) -> type[HostedProxy]:
-    # Selections by the type of agents go by the name of their class.
-    base = KeepingProxy if hasattr(kind, "snapshot") and hasattr(kind, "restore") else HostedProxy
-    return type(kind.__name__, (base,), {"__slots__": ()})
+    return stand_in(kind.__name__, keeps_state=hasattr(kind, "snapshot") and hasattr(kind, "restore"))
+
+
+def stand_in(kind: str, *, keeps_state: bool, stateless: bool = False) -> type[HostedProxy]:
+    """Return the class of hosted agents of one type: selections by the type of agents go by the name of their class."""
+    base = KeepingProxy if keeps_state else HostedProxy
+    return type(kind, (base,), {"__slots__": (), "stateless": stateless})

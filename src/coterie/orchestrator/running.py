@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
@@ -32,6 +32,8 @@ from coterie.world import Event, EventLog, World
 
 OnLive: TypeAlias = Callable[[Any], object]
 """Called with each live part of a run as it begins: the `Simulation`, or the `Runtime` and the `Meetings` of a meeting."""
+Host: TypeAlias = Callable[[Scenario, Any, StopOnErrorModel | None], AbstractContextManager[None]]
+"""Hosts the agents of a run elsewhere: it takes the scenario, the body of the run, and the model; see `host_on`."""
 
 
 class HeldMeeting(msgspec.Struct, frozen=True):
@@ -103,17 +105,19 @@ def run_scenario(
     resume: bool = False,
     paused: bool = False,
     on_live: OnLive = lambda _: None,
+    host: Host | None = None,
 ) -> RunRecord:
     """Run a scenario to its end and return its record; with `resume`, go on from its last checkpoint.
 
     Without a folder nothing is recorded, and the run takes no commands (see `send_command`). With `paused` it waits for a
-    command before its first round. The same scenario with the same seed ends the same way. Raises the errors of the
-    kind's code, `ModelError`, `RunStopped`, and those of storage; settled steps are kept.
+    command before its first round. `host` hosts the agents elsewhere, such as `coterie.orchestrator.hosting.host_on(cluster)`.
+    The same scenario with the same seed ends the same way. Raises the errors of the kind's code, `ModelError`, `RunStopped`,
+    and those of storage and of the host; settled steps are kept.
     """
     kind = scenario.kind
     if folder is None:
         with unrecorded_model(scenario.model) as model:
-            return _run(scenario, None, on_step, model, resume=False, on_live=on_live)
+            return _run(scenario, None, on_step, model, resume=False, on_live=on_live, host=host)
     if not resume:
         scenario = scenario.copied_to(folder.path)
     folder.write(SCENARIO, scenario.parameters.model_dump())
@@ -126,7 +130,7 @@ def run_scenario(
 
     with RunControl(folder, kind.adjustable(scenario.parameters), paused=paused) as control:
         with recorded_model(scenario.model, folder) as model:
-            record = _run(scenario, folder.path, record_step, model, resume=resume, on_live=on_live, control=control)
+            record = _run(scenario, folder.path, record_step, model, resume=resume, on_live=on_live, control=control, host=host)
         return _end(scenario, folder, record)
 
 
@@ -217,6 +221,7 @@ def _run(
     resume: bool,
     on_live: OnLive,
     control: RunControl | None = None,
+    host: Host | None = None,
 ) -> RunRecord:
     kind = scenario.kind
     steps: list[Any] = []
@@ -241,6 +246,8 @@ def _run(
         minutes = path / MEETINGS if path is not None else None
         context = RunContext(scenario.folder, world, step, minutes, model, resources)
         body = kind.build(scenario.parameters, context)
+        if host is not None:
+            resources.enter_context(host(scenario, body, model))
         if not isinstance(body, SimulationRun):
             if minutes is not None and minutes.is_dir():
                 # The run starts again, so the minutes of the interrupted run are deleted.

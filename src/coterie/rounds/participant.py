@@ -20,6 +20,17 @@ _DEEPEST = 64
 _STATELESS = (str, bytes, bool, int, float, type(None))
 
 
+class RemoteAgent:
+    """The base of an object that does the stages of an agent elsewhere. `stateless` says that the state of the agent cannot change."""
+
+    __slots__ = ()
+    stateless = False
+
+    async def __call__(self, turn: Any) -> Any:
+        """Do the stage of a turn, and return its value. Raises its error."""
+        raise NotImplementedError
+
+
 class Participant:
     """One agent of a simulation, as it was given: a runtime agent's reference, an object, a function, or None.
 
@@ -91,6 +102,8 @@ def _plain(value: Any, depth: int = 0) -> Any:
 
 def _is_stateless(value: Any) -> bool:
     """Return whether a value cannot change: plain values, functions, frozen classes."""
+    if isinstance(value, RemoteAgent):
+        return value.stateless
     if isinstance(value, (*_STATELESS, AgentGroup)) or inspect.isroutine(value):
         return True
     if isinstance(value, tuple | frozenset):
