@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import partial
 
 from benchmarks import (
+    cluster,
     console,
     conversation,
     counters,
@@ -68,6 +69,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "wealth": wealth.all_rows,
     "conversation": conversation.all_rows,
     "network": network.all_rows,
+    "cluster": cluster.all_rows,
     "console": console.all_rows,
     "durable-asks": durable.asks,
     "durable-activation": durable.activation,

@@ -1,5 +1,6 @@
 """What all tests share: the servers, each started only when a test asks for it; and Ctrl-C as a terminal gives it."""
 
+import os
 import signal
 
 from tests.servers import (
@@ -29,6 +30,8 @@ __all__ = [
 
 
 def pytest_configure() -> None:
+    # Ray reads it when it is imported; a token of this account is none of the clusters that tests start.
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     # A shell starts what it puts in the background with SIGINT ignored, which all its children would inherit; the tests
     # interrupt themselves and their children, and are to pass there too.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -1,4 +1,4 @@
-"""A Ray actor that sends each frame back to its sender, so that all that a runtime sends crosses Ray twice."""
+"""A Ray actor that sends each frame back to its sender, so that all that a runtime sends crosses to another process and back."""
 
 from __future__ import annotations
 
@@ -7,77 +7,41 @@ import time
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import ray
 
 from coterie.cluster import RayTransport
-from coterie.cluster.rays import pusher, result
-from coterie.cluster.transport import ENDED, Deliver
-from coterie.cluster.wire import ClusterMember
+from coterie.cluster.wire import LinkPlace, decode, encode
 from coterie.errors import TransportError
 from coterie.messaging import Receive
-
-
-class _Open:
-    """Members that let each runtime in."""
-
-    def __init__(self, handle: Any = None) -> None:
-        self._handle = handle
-
-    def member(self, runtime: str) -> ClusterMember:
-        return ClusterMember(runtime, runtime)
-
-    def deliver(self, member: ClusterMember) -> Deliver | None:
-        return pusher(self._handle) if self._handle is not None else None
-
-    def reason(self, runtime: str) -> str:
-        return runtime
-
-    def runtimes(self) -> list[str]:
-        return []
-
-    def home(self, name: str) -> str | None:
-        return None
+from tests.cluster.members import SharedMembers
 
 
 class Mirror:
-    """The actor: one transport for each runtime that it reflects."""
+    """The actor: one transport for all runtimes that it reflects."""
 
     def __init__(self) -> None:
-        self._transports: dict[str, RayTransport] = {}
-        self._lock = threading.Lock()
+        self._members = SharedMembers()
+        self._transport = RayTransport(self._members)
+        self._transport.bind("mirror", self._reflect)
 
-    def deliver(self, source: str, target: str, batch: bytes) -> bytes:
-        return self._transport(source).deliver(source, target, batch)
+    def meet(self, runtime: str, place: bytes) -> bytes:
+        self._members.places[runtime] = decode(place, LinkPlace)
+        return encode(self._transport.place)
 
-    def fetch(self, target: str, timeout: float) -> bytes:
-        return self._transport(target).fetch(target, timeout)
+    def forget(self, runtime: str) -> None:
+        del self._members.places[runtime]
+        self._transport.end(runtime, "its test has ended")
 
-    def forget(self, source: str) -> None:
-        self._transport(source).close(f"mirror-{source}")
-
-    def _transport(self, source: str) -> RayTransport:
-        with self._lock:
-            transport = self._transports.get(source)
-            if transport is None:
-                transport = self._transports[source] = RayTransport(_Open())
-
-                def reflect(frame: bytes) -> None:
-                    with suppress(TransportError):
-                        transport.send("", source, frame)
-
-                transport.bind(f"mirror-{source}", reflect)
-            return transport
+    def _reflect(self, frame: bytes) -> None:
+        with suppress(TransportError):
+            self._transport.send("mirror", msgspec.msgpack.decode(frame)[0], frame)
 
 
 def start_mirror(resource: str) -> Any:
     """Start the actor on a machine that has a resource."""
-    groups = {"deliver": 1, "fetch": 8}
     make: Any = ray.remote
-    remote = make(num_cpus=0, resources={resource: 0.001}, concurrency_groups=groups)
-    method: Any = ray.method
-    Mirror.deliver = method(concurrency_group="deliver")(Mirror.deliver)  # type: ignore[method-assign]
-    Mirror.fetch = method(concurrency_group="fetch")(Mirror.fetch)  # type: ignore[method-assign]
-    return remote(Mirror).remote()
+    return make(num_cpus=0, resources={resource: 0.001})(Mirror).remote()
 
 
 class ThroughRay:
@@ -85,23 +49,23 @@ class ThroughRay:
 
     def __init__(self, mirror: Any) -> None:
         self._mirror = mirror
-        self._transport = RayTransport(_Open(mirror))
+        self._members = SharedMembers()
+        self._transport = RayTransport(self._members)
         self._receive: Receive | None = None
-        self._node = ""
         self._lock = threading.Lock()
-        self._closed = threading.Event()
         self.in_flight = 0
 
     def bind(self, node: str, receive: Receive) -> None:
-        self._node, self._receive = node, receive
+        self._receive = receive
         self._transport.bind(node, self._arrived)
-        threading.Thread(target=self._fetch, daemon=True).start()  # noqa: TID251 - a thread of a test
+        place = ray.get(self._mirror.meet.remote(node, encode(self._transport.place)), timeout=60)
+        self._members.places["mirror"] = decode(place, LinkPlace)
 
     def send(self, source: str, target: str, frame: bytes) -> None:
         assert target == source
         with self._lock:
             self.in_flight += 1
-        self._transport.send(source, f"mirror-{source}", frame)
+        self._transport.send(source, "mirror", frame)
 
     def close(self, node: str) -> None:
         # An answer of the runtime to itself is still on its way.
@@ -109,7 +73,6 @@ class ThroughRay:
         while self.in_flight and time.monotonic() < until:  # noqa: TID251 - the machine's own time
             time.sleep(0.005)
         self._transport.close(node)
-        self._closed.set()
         self._mirror.forget.remote(node)
 
     def _arrived(self, frame: bytes) -> None:
@@ -117,10 +80,3 @@ class ThroughRay:
         self._receive(frame)
         with self._lock:
             self.in_flight -= 1
-
-    def _fetch(self) -> None:
-        while not self._closed.is_set():
-            data = result(self._mirror.fetch.remote(self._node, 5.0), 60.0)
-            if data == ENDED:
-                return
-            self._transport.deliver(f"mirror-{self._node}", self._node, data)

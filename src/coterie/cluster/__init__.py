@@ -1,9 +1,9 @@
 """A cluster on Ray: the same program on several machines.
 
 `Cluster.connect` connects a program to a cluster of Ray. Each machine has one node: a runtime in a Ray actor, which hosts the agents of
-that machine. `Cluster.spawn` starts agents by a `Placement`, and `Cluster.find` finds them by name. Envelopes travel between the
-nodes in batches, over Ray's calls: bytes in, bytes out. Ray places, restarts and watches the nodes; it is neither mailbox nor
-memory. Needs the extra `cluster`.
+that machine. `Cluster.spawn` starts agents by a `Placement`, and `Cluster.find` finds them by name. Ray places, restarts and
+watches the nodes, and carries the calls of the cluster: bytes in, bytes out. It is neither mailbox nor memory: envelopes travel
+over connections between the members, in batches. Needs the extra `cluster`.
 
 Ordinary agents end with their node, and their watchers get `AgentDown`. Delivery is at most once and in order.
 """

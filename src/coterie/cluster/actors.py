@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import ray
 
@@ -20,28 +19,16 @@ from coterie.concurrency import start_thread
 from coterie.errors import describe
 from coterie.kernel import SystemClock
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 _log = logging.getLogger(__name__)
 
-PROGRAMS = 32
-"""The programs that may fetch frames from one node at once."""
+CALLS = 8
+"""The calls that a node handles at once."""
 _AGAIN = 5.0
 """Seconds before a node that did not start is started again."""
 
 
-# Ray's own types do not know all of these.
+# Ray's own types do not know all of it.
 _remote: Any = ray.remote
-_method: Any = ray.method
-
-
-def _in_group(name: str) -> Callable[[F], F]:
-    """Let calls of a method run in a concurrency group."""
-
-    def mark(function: F) -> F:
-        return cast("F", _method(concurrency_group=name)(function))
-
-    return mark
 
 
 class _NodeActor:
@@ -50,24 +37,12 @@ class _NodeActor:
     def __init__(self, name: str, actor: str, settings: bytes) -> None:
         self._host = load("coterie.cluster.host:NodeHost")(name, actor, decode(settings, ClusterSettings))
 
-    @_in_group("deliver")
-    def deliver(self, source: str, target: str, batch: bytes) -> Any:
-        """Take a batch of frames."""
-        return self._host.transport.deliver(source, target, batch)
-
-    @_in_group("fetch")
-    def fetch(self, target: str, timeout: float) -> Any:
-        """Return the next batch of frames for a program."""
-        return self._host.transport.fetch(target, timeout)
-
-    @_in_group("control")
     def call(self, method: str, payload: bytes) -> Any:
         """Do what the cluster asks."""
         return self._host.call(method, payload)
 
 
-_GROUPS = {"deliver": 1, "fetch": PROGRAMS, "control": 8}
-NodeActor: Any = _remote(num_cpus=0, max_restarts=-1, max_task_retries=0, concurrency_groups=_GROUPS)(_NodeActor)
+NodeActor: Any = _remote(num_cpus=0, max_restarts=-1, max_task_retries=0, max_concurrency=CALLS)(_NodeActor)
 
 
 class _DirectoryActor:

@@ -60,7 +60,9 @@ class NodeHost:
         self._databases: list[Database] = []
         self._ready = self._draining = False
         membership = self._membership = Membership("this node", settings, self._report)
-        self.transport = RayTransport(membership, LinkLimits(max_message=settings.max_message))
+        self.transport = RayTransport(
+            membership, LinkLimits(max_message=settings.max_message), self._address or rays.own_address()
+        )
         self._keys, policy, database = self._open_store()
         self._homes = membership.homes
         self.runtime = Runtime(
@@ -242,6 +244,7 @@ class NodeHost:
             ready=self._ready,
             lease=self._keys.seconds_left if self._keys is not None else 0.0,
             pid=os.getpid(),
+            place=self.transport.place,
             python=platform.python_version(),
         )
 

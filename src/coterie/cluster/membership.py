@@ -8,7 +8,6 @@ from typing import Any
 
 from coterie.cluster import rays
 from coterie.cluster.placement import Homes
-from coterie.cluster.transport import Deliver
 from coterie.cluster.wire import CallResult, ClusterMember, ClusterSettings, ClusterView, MemberReport, decode, encode
 from coterie.concurrency import AutoResetEvent, Rank, new_lock, start_thread
 from coterie.errors import describe
@@ -94,10 +93,6 @@ class Membership:
             self.refresh()
             member = self._by_runtime.get(runtime)
         return member
-
-    def deliver(self, member: ClusterMember) -> Deliver | None:
-        """Return the way to a node; None for a program, which fetches its frames."""
-        return rays.pusher(self.handle(member)) if member.is_node else None
 
     def reason(self, runtime: str) -> str:
         """Return why a runtime is not a member."""

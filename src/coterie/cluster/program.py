@@ -1,4 +1,4 @@
-"""The connection of a program to a cluster: its runtime, which fetches its frames from the nodes."""
+"""The connection of a program to a cluster: its runtime, and its membership."""
 
 from __future__ import annotations
 
@@ -11,25 +11,19 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import ray
 
 from coterie.cluster import rays
 from coterie.cluster.actors import DirectoryActor
 from coterie.cluster.limits import LinkLimits
 from coterie.cluster.membership import Membership
-from coterie.cluster.transport import ENDED, RayTransport
+from coterie.cluster.transport import RayTransport
 from coterie.cluster.wire import CallResult, ClusterMember, ClusterSettings, ClusterView, MemberReport, decode, encode
-from coterie.concurrency import Rank, Thread, new_lock, start_thread
 from coterie.errors import InvalidSetting, describe
 from coterie.errors.cluster import ClusterError, ClusterUnavailable
 from coterie.kernel import Countdown, check_number
 from coterie.runtime import Runtime
 
 _log = logging.getLogger(__name__)
-
-_FETCH = 5.0
-"""Seconds that a node waits for a frame before it returns none."""
-_LOOK = 0.5
 
 
 def open_program(
@@ -86,25 +80,19 @@ def _settings(given: dict[str, Any], runtime_env: dict[str, Any] | None) -> Clus
 
 
 class Program:
-    """The runtime of a program. One thread for each node fetches its frames, since Ray cannot call a program.
-
-    `_lock` guards the table of these threads.
-    """
+    """The runtime of a program, and its membership."""
 
     def __init__(self, address: str, name: str, settings: ClusterSettings, *, owns: bool, options: dict[str, Any]) -> None:
         self._owns = owns
         self._closed = threading.Event()
-        self._lock = new_lock(Rank.RECORDS)
-        self._fetching: set[str] = set()
-        self._threads: list[Thread] = []
         self._machine = rays.own_machine()
         self.membership = Membership(address, settings, self._report)
-        self.transport = RayTransport(self.membership, LinkLimits(max_message=settings.max_message))
+        self.transport = RayTransport(self.membership, LinkLimits(max_message=settings.max_message), rays.own_address())
         self.runtime = Runtime(name, transport=self.transport, **{"node_timeout": settings.lost_after, **options})
 
     def start(self, follow: Callable[[ClusterView], None]) -> None:
         """Become a member of the cluster. Raises `ClusterUnavailable`."""
-        self.membership.start([follow, self._fetch_from], self._given_up)
+        self.membership.start([follow], self._given_up)
 
     def wait_for(self, nodes: int, timeout: float) -> None:
         """Wait until so many nodes are ready. Raises `ClusterUnavailable`."""
@@ -125,8 +113,6 @@ class Program:
         self.runtime.stop(drain=drain)
         self.membership.leave()
         self._closed.set()
-        for thread in self._threads:
-            thread.join(2 * _LOOK)
         if self._owns:
             self._owns = False
             rays.disconnect()
@@ -139,6 +125,7 @@ class Program:
                 machine=self._machine,
                 load=len(self.runtime.agents()),
                 pid=os.getpid(),
+                place=self.transport.place,
                 python=platform.python_version(),
             )
         )
@@ -147,43 +134,3 @@ class Program:
         if not self._closed.is_set():
             _log.error("this program is no longer part of the cluster: %s; connect again", why)
             self._closed.set()
-            self._fetching.clear()
-
-    def _fetch_from(self, view: ClusterView) -> None:
-        with self._lock:
-            new = [each for each in view.members if each.is_node and each.runtime not in self._fetching]
-            self._fetching.update(each.runtime for each in new)
-        for member in new:
-            thread = start_thread(lambda member=member: self._fetch(member), f"{self.runtime.node}-from-{member.name}")  # type: ignore[misc]
-            self._threads = [each for each in self._threads if each.is_alive()] + [thread]
-
-    def _fetch(self, member: ClusterMember) -> None:
-        """Fetch the frames of one node until it, or this program, has ended."""
-        own, beat = self.runtime.node, self.membership.settings.beat
-        try:
-            while not self._over(member):
-                data = self._next_batch(member, own)
-                if data is None or data == ENDED:
-                    self._closed.wait(beat)
-                else:
-                    self.transport.deliver(member.runtime, own, data)
-        finally:
-            with self._lock:
-                self._fetching.discard(member.runtime)
-
-    def _next_batch(self, member: ClusterMember, own: str) -> bytes | None:
-        try:
-            pending = self.membership.handle(member).fetch.remote(own, _FETCH)
-            while not self._over(member):
-                try:
-                    return rays.result(pending, _LOOK)
-                except ray.exceptions.GetTimeoutError:
-                    continue
-        except ray.exceptions.ActorDiedError:
-            self.transport.end(member.runtime, f"the process of node {member.name} has ended")
-        except Exception as error:  # noqa: BLE001 - Ray may raise anything; the directory tells whether the node is lost
-            _log.info("node %s gives no messages for now: %s", member.name, describe(error).splitlines()[0])
-        return None
-
-    def _over(self, member: ClusterMember) -> bool:
-        return self._closed.is_set() or self.transport.has_ended(member.runtime)

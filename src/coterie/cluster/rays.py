@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from coterie.cluster.transport import Deliver
 from coterie.errors import TransportError, describe
 from coterie.errors.cluster import ClusterUnavailable
 
@@ -108,16 +106,6 @@ def call(handle: Any, method: str, *arguments: Any, timeout: float) -> bytes:
     """Call a method of an actor and return its result. Raises the errors of Ray."""
     result: bytes = ray.get(getattr(handle, method).remote(*arguments), timeout=timeout)
     return result
-
-
-def pusher(handle: Any) -> Deliver:
-    """Return the function that delivers batches to a node by calls of its actor."""
-
-    def push(source: str, target: str, batch: bytes, done: Callable[[bytes | BaseException], None]) -> None:
-        future = handle.deliver.remote(source, target, batch).future()
-        future.add_done_callback(lambda each: done(each.exception() or each.result()))
-
-    return push
 
 
 def own_address() -> str:

@@ -1,40 +1,37 @@
-"""The transport of one runtime over Ray's actor calls."""
+"""The transport of one runtime of a cluster, over connections between its members."""
 
 from __future__ import annotations
 
 import logging
+import socket
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 
+from coterie.cluster.incoming_link import IncomingLink
+from coterie.cluster.introduction import admit, connect, is_loopback
 from coterie.cluster.limits import LinkLimits
-from coterie.cluster.wire import ClusterMember, encode
+from coterie.cluster.link_keys import LinkKeys
+from coterie.cluster.link_thread import READ, LinkThread
+from coterie.cluster.member_link import BATCH_BYTES, MemberLink
+from coterie.cluster.wire import ClusterMember, LinkPlace
 from coterie.concurrency import AutoResetEvent, Completion, Rank, new_lock, start_thread
+from coterie.concurrency.forks import register_fork_handler, unregister_fork_handler
 from coterie.errors import TransportError, describe
 from coterie.kernel import SystemClock
 from coterie.messaging import Receive
-from coterie.messaging.frame_queue import FrameQueue
 
 _log = logging.getLogger(__name__)
 
-TAKEN, ENDED, STRANGER = b"", b"ended", b"stranger"
-"""The results of a delivery: taken; the runtime that it is for is not there; the sender is no member of the cluster."""
-
-_IN_FLIGHT = 3
-"""Batches that are under way to one node at once. More frames wait meanwhile, and make larger batches."""
-_BATCH_FRAMES = 2_000
-_BATCH_BYTES = 80_000
-"""The bytes of a batch: Ray sends arguments of up to 100,000 bytes with the call itself."""
-_TICK = 0.1
 _ENDED_KEPT = 1_000
+_ADMITTED_AT_ONCE = 64
+_FAREWELL = 1.0
+_OVERHEAD = 1_000
+"""The bytes of a frame beyond its message, at most."""
 
 _BATCH: msgspec.msgpack.Decoder[list[bytes]] = msgspec.msgpack.Decoder(list[bytes])
 _clock = SystemClock()
-
-Deliver = Callable[[str, str, bytes, Callable[[bytes | BaseException], None]], None]
-"""Starts a delivery (source, target, batch), and calls the function with the result, on any thread."""
 
 
 class Members(Protocol):
@@ -42,10 +39,6 @@ class Members(Protocol):
 
     def member(self, runtime: str) -> ClusterMember | None:
         """Return the living member with a runtime; ask the directory if it is not known here."""
-        ...
-
-    def deliver(self, member: ClusterMember) -> Deliver | None:
-        """Return the way to a node; None for a program, which fetches its frames."""
         ...
 
     def reason(self, runtime: str) -> str:
@@ -61,103 +54,39 @@ class Members(Protocol):
         ...
 
 
-class _Peer:
-    """The way to one runtime. `_lock` guards its counts; frames leave while `_sending`, by one thread at a time."""
-
-    def __init__(self, source: str, target: str, deliver: Deliver | None, limits: LinkLimits, wake: Callable[[], None]) -> None:
-        self.outbox = FrameQueue(target, limits, target)
-        self.target = target
-        self._source = source
-        self._deliver = deliver
-        self._wake = wake
-        self._lock = new_lock(Rank.RECORDS)
-        self._in_flight = 0
-        self._sending = False
-        self.waiting = AutoResetEvent()
-        """Set when frames wait for a program that fetches them."""
-        self.doubtful = 0
-        """Batches of which it is not known whether they arrived."""
-
-    @property
-    def is_busy(self) -> bool:
-        """True if frames wait, or are on their way."""
-        return bool(self._in_flight or self.outbox.queued)
-
-    def flush(self) -> None:
-        """Send what waits, unless enough is under way."""
-        if self._deliver is None:
-            self.waiting.set()
-            return
-        while self.outbox.queued:
-            with self._lock:
-                if self._sending or self._in_flight >= _IN_FLIGHT:
-                    return
-                self._sending = True
-                self._in_flight += 1
-            batch = self.outbox.take(_BATCH_FRAMES, _BATCH_BYTES)
-            try:
-                if batch:
-                    self._deliver(self._source, self.target, encode(batch), self._done)
-                else:
-                    self._ends()
-            except Exception as error:  # noqa: BLE001 - Ray may raise anything; the peer is lost then
-                self._ends()
-                self.outbox.renew("", describe(error))
-            finally:
-                self._sending = False
-
-    def fetch(self, timeout: float) -> bytes:
-        """Return a batch for a program that fetches its frames; wait for one."""
-        batch = self.outbox.take(_BATCH_FRAMES, _BATCH_BYTES)
-        if not batch and not self.outbox.ended and self.waiting.wait(timeout):
-            batch = self.outbox.take(_BATCH_FRAMES, _BATCH_BYTES)
-        return encode(batch)
-
-    def end(self, why: str) -> None:
-        """Send no more."""
-        self.outbox.renew("", why)
-        self.waiting.set()
-
-    def _done(self, result: bytes | BaseException) -> None:
-        self._ends()
-        if isinstance(result, BaseException):
-            self.doubtful += 1
-            if type(result).__name__ == "ActorDiedError":
-                self.outbox.renew("", "its process has ended")
-            else:
-                _log.warning("a batch of messages to %s may be lost: %s", self.target, describe(result).splitlines()[0])
-        elif result == ENDED:
-            self.outbox.renew("", "it is not there any more")
-        elif result == STRANGER:
-            self.outbox.renew("", "it does not know this runtime as a member of the cluster")
-        if self.outbox.queued:
-            self._wake()
-
-    def _ends(self) -> None:
-        with self._lock:
-            self._in_flight -= 1
-
-
 class RayTransport:
-    """Carries the frames of one runtime by Ray's actor calls, in batches; see `coterie.messaging.Transport`.
+    """Carries the frames of one runtime of a cluster on Ray; see `coterie.messaging.Transport`.
 
-    A frame leaves on its sender's thread, unless batches are under way already: then it waits for the next batch. To a node it
-    is pushed; a program, which Ray cannot call, fetches its frames. Frames for one peer wait in one queue: when that is longer
-    than the `LinkLimits`, `room` tells the senders to wait, and at twice as much `send` raises. Ray is told to repeat no call,
-    so a frame arrives at most once.
+    Ray starts and watches the members, and carries their places and keys through the directory. The frames travel over TCP
+    connections between them, one in each direction, in batches: a frame leaves on its sender's thread at once, unless many come
+    together. A connection is made by the first frame, and again when it is lost. Only members get in, and connections between
+    machines are encrypted (TLS 1.3; with `encrypts` all are).
 
-    Safe from any thread. `_lock` guards the table of peers.
+    Frames for one peer wait in one queue: when that is longer than the `LinkLimits`, `room` tells the senders to wait, and at
+    twice as much `send` raises. Nothing is sent twice, so a frame arrives at most once.
+
+    Safe from any thread. `_lock` guards the table of links; the thread of the links has `_incoming`.
     """
 
-    def __init__(self, members: Members, limits: LinkLimits | None = None) -> None:
+    def __init__(
+        self, members: Members, limits: LinkLimits | None = None, host: str = "127.0.0.1", *, encrypts: bool = False
+    ) -> None:
         self._members = members
         self._limits = limits or LinkLimits()
+        self._encrypts = encrypts
+        self._listener = _listen(host)
+        self._keys = LinkKeys(encrypts=encrypts or not is_loopback(host))
+        port = self._listener.getsockname()[1]
+        self.place = LinkPlace(host, port, self._keys.key, self._keys.fingerprint)
+        """The place at which other members reach this one, with its key, for the directory."""
         self._lock = new_lock(Rank.RECORDS)
-        self._peers: dict[str, _Peer] = {}
+        self._peers: dict[str, MemberLink] = {}
         self._ended: OrderedDict[str, str] = OrderedDict()
+        self._incoming: dict[IncomingLink, None] = {}
+        self._admitting = 0
         self._node = ""
         self._receive: Receive | None = None
-        self._wakes = AutoResetEvent()
+        self._thread: LinkThread | None = None
         self._closed = False
 
     # The contract of transports.
@@ -168,20 +97,23 @@ class RayTransport:
             if self._node:
                 raise TransportError(f"this transport serves {self._node} already; give each runtime its own RayTransport")
             self._node, self._receive = node, receive
-        start_thread(self._run, f"{node}-cluster")
+        register_fork_handler(self)
+        self._thread = LinkThread(f"{node}-cluster", self._look)
+        self._thread.watch(self._listener, READ, self._accept)
 
     def send(self, source: str, target: str, frame: bytes) -> None:  # noqa: ARG002 - it serves one runtime
-        """Queue a frame for a runtime, and send it if enough waits. Raises `TransportError` if it cannot arrive."""
+        """Queue a frame for a runtime, and send it unless many come together. Raises `TransportError` if it cannot arrive."""
         peer = self._peers.get(target)
-        if self._closed:
-            raise TransportError("this runtime has stopped")
-        if peer is None:
+        if peer is None or self._closed:
+            if self._closed:
+                raise TransportError("this runtime has stopped")
             if target == self._node and self._receive is not None:
                 self._receive(frame)
                 return
             peer = self._meet(target)
-        peer.outbox.put(peer.target, frame)
-        peer.flush()
+        peer.outbox.put(target, frame)
+        if not peer.collected:
+            peer.flush()
 
     def room(self, target: str) -> Completion | None:
         """Return None if a sender need not wait, or a completion: it is done when there is room, or after `send_timeout`."""
@@ -192,16 +124,18 @@ class RayTransport:
         """Send what waits, for a second at most, and send and receive no more."""
         if node != self._node or self._closed:
             return
-        until = _clock.monotonic() + 1.0
+        unregister_fork_handler(self)
+        until = _clock.monotonic() + _FAREWELL
         pause = AutoResetEvent()
         while any(peer.is_busy for peer in list(self._peers.values())) and _clock.monotonic() < until:
-            self._wakes.set()
             pause.wait(0.01)
         self._closed = True
         self._receive = None
-        self._wakes.set()
         for peer in list(self._peers.values()):
             peer.end("this runtime has stopped")
+        if self._thread is not None:
+            self._thread.close(_FAREWELL)
+        self._listener.close()
 
     def reachable(self) -> list[str]:
         """Return the runtimes of all other living members."""
@@ -214,38 +148,7 @@ class RayTransport:
             raise TransportError(f"no node of the cluster can have {name} now: none has a lease in the store")
         return home
 
-    # Frames that come in.
-
-    def deliver(self, source: str, target: str, batch: bytes) -> bytes:
-        """Take a batch of frames; return one of the results of a delivery."""
-        receive = self._receive
-        if target != self._node or receive is None:
-            return ENDED
-        if source in self._ended:
-            return STRANGER
-        if source not in self._peers:
-            try:
-                self._meet(source)
-            except TransportError:
-                return STRANGER
-        try:
-            frames = _BATCH.decode(batch)
-        except msgspec.DecodeError as error:
-            _log.warning("a batch of %d bytes from %s makes no sense and was discarded: %s", len(batch), source, error)
-            return TAKEN
-        for frame in frames:
-            receive(frame)
-        return TAKEN
-
-    def fetch(self, target: str, timeout: float) -> bytes:
-        """Return the next batch for a program; wait up to `timeout` seconds for one."""
-        peer = self._peers.get(target)
-        if peer is None:
-            try:
-                peer = self._meet(target)
-            except TransportError:
-                return ENDED
-        return peer.fetch(timeout) if not peer.outbox.ended else ENDED
+    # The members.
 
     def has_ended(self, runtime: str) -> bool:
         """Return whether a runtime is known to have ended: what it sends does not count any more."""
@@ -255,46 +158,126 @@ class RayTransport:
         """Send no more to a runtime, and take no more from it."""
         with self._lock:
             peer = self._peers.get(runtime)
-            self._ended[runtime] = why
-            if len(self._ended) > _ENDED_KEPT:
-                self._ended.popitem(last=False)
+            self._remember(runtime, why)
         if peer is not None:
             peer.end(why)
+        if self._thread is not None:
+            self._thread.call(lambda: self._drop(runtime))
 
     def status(self) -> dict[str, dict[str, Any]]:
-        """Return the counts of frames, by runtime."""
-        return {
-            name: {
-                "queued": each.outbox.queued,
-                "sent": each.outbox.sent,
-                "refused": each.outbox.refused,
-                "lost": each.doubtful,
-            }
-            for name, each in list(self._peers.items())
-        }
+        """Return the counts of frames and the state of the connection, by runtime."""
+        return {name: each.status() for name, each in list(self._peers.items())}
 
-    def _meet(self, runtime: str) -> _Peer:
+    def after_fork_in_child(self) -> None:
+        """Serve no runtime any more: this is a copy in a forked process, whose connections belong to the parent."""
+        self._lock = new_lock(Rank.RECORDS)
+        self._closed = True
+
+    def _meet(self, runtime: str) -> MemberLink:
         """Return the way to a runtime. Raises `TransportError` if it is not a member of the cluster."""
         ended = self._ended.get(runtime)
         member = self._members.member(runtime) if ended is None else None
-        if member is None:
+        thread = self._thread
+        if member is None or thread is None:
             raise TransportError(ended or self._members.reason(runtime))
-        deliver = self._members.deliver(member)
+        place = member.place
+
+        def open_() -> tuple[socket.socket | None, str]:
+            return connect(place, self._node, runtime, self._keys.key, encrypts=self._encrypts)
+
         with self._lock:
             peer = self._peers.get(runtime)
             if peer is None:
-                peer = self._peers[runtime] = _Peer(self._node, runtime, deliver, self._limits, self._wakes.set)
+                shown = f"{place.host}:{place.port}"
+                peer = self._peers[runtime] = MemberLink(runtime, shown, self._limits, thread, open_)
             return peer
 
-    def _run(self) -> None:
-        """Send what waited while batches were under way, and let senders go on that have waited for too long."""
-        while not self._closed:
-            self._wakes.wait(_TICK)
-            now = _clock.monotonic()
-            for name, peer in list(self._peers.items()):
-                peer.flush()
-                peer.outbox.expire(now)
-                if peer.outbox.ended:
-                    with self._lock:
-                        self._ended.setdefault(name, peer.outbox.ended)
-                        self._peers.pop(name, None)
+    def _remember(self, runtime: str, why: str) -> None:
+        """Note that a runtime has ended. The caller holds the lock."""
+        self._ended.setdefault(runtime, why)
+        if len(self._ended) > _ENDED_KEPT:
+            self._ended.popitem(last=False)
+
+    # On the thread of the links.
+
+    def _look(self) -> None:
+        """Let senders go on that have waited for too long, and forget the runtimes that have ended."""
+        now = _clock.monotonic()
+        for name, peer in list(self._peers.items()):
+            peer.outbox.expire(now)
+            if peer.outbox.ended and not self._closed:
+                with self._lock:
+                    self._remember(name, peer.outbox.ended)
+                    self._peers.pop(name, None)
+                self._drop(name)
+
+    def _drop(self, runtime: str) -> None:
+        """Close the connections of a runtime that has ended."""
+        for link in [each for each in self._incoming if each.runtime == runtime]:
+            self._leave(link, "it has ended")
+
+    def _accept(self, _: int) -> None:
+        connection, address = self._listener.accept()
+        if self._admitting >= _ADMITTED_AT_ONCE:
+            connection.close()
+            return
+        self._admitting += 1
+        start_thread(lambda: self._admit(connection, address[0]), f"{self._node}-admits")
+
+    def _admit(self, connection: socket.socket, host: str) -> None:
+        """Let a member in. On a thread of its own."""
+        thread = self._thread
+        assert thread is not None
+        try:
+            connection, runtime = admit(connection, self._keys, self._node, self._key_of)
+        except Exception as error:  # noqa: BLE001 - whatever a stranger sends, it is not let in
+            _log.warning("a connection from %s was refused: %s", host, describe(error))
+            return
+        finally:
+            thread.call(self._admitted)
+        link = IncomingLink(runtime, connection, self._limits.max_message + BATCH_BYTES + _OVERHEAD, self._take, self._leave)
+        thread.call(lambda: self._enter(link))
+
+    def _admitted(self) -> None:
+        self._admitting -= 1
+
+    def _key_of(self, runtime: str) -> bytes | None:
+        member = self._members.member(runtime) if runtime not in self._ended else None
+        return member.place.key if member is not None else None
+
+    def _enter(self, link: IncomingLink) -> None:
+        assert self._thread is not None
+        self._incoming[link] = None
+        self._thread.watch(link.connection, READ, link.read)
+        if link.runtime in self._ended:
+            self._drop(link.runtime)
+
+    def _leave(self, link: IncomingLink, why: str) -> None:
+        if self._incoming.pop(link, link) is None:
+            _log.info("the connection of %s has ended: %s", link.runtime, why)
+            assert self._thread is not None
+            self._thread.forget(link.connection)
+
+    def _take(self, source: str, batch: memoryview) -> None:
+        """Take a batch of frames."""
+        receive = self._receive
+        if receive is None or source in self._ended:
+            return
+        try:
+            frames = _BATCH.decode(batch)
+        except msgspec.DecodeError as error:
+            _log.warning("a batch of %d bytes from %s makes no sense and was discarded: %s", len(batch), source, error)
+            return
+        for frame in frames:
+            receive(frame)
+
+
+def _listen(host: str) -> socket.socket:
+    """Return a socket that listens at an address of this machine; at all of them if it is the address of something before it."""
+    try:
+        family, *_, place = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        listener = socket.create_server(place[:2], family=family, backlog=128)
+    except OSError:
+        listener = socket.create_server(("", 0), backlog=128)
+    listener.settimeout(0)
+    return listener

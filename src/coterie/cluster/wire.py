@@ -1,4 +1,4 @@
-"""The values that cross Ray's calls: each is MessagePack in, MessagePack out. Nothing of them is unpickled."""
+"""The values that cross Ray's calls and the links: MessagePack in, MessagePack out. Nothing of them is unpickled."""
 
 from __future__ import annotations
 
@@ -7,11 +7,25 @@ from typing import Any, TypeVar
 
 import msgspec
 
-PROTOCOL = 1
-"""The version of all that crosses Ray's calls, frames of the runtime included. Nodes of different versions refuse each other."""
+PROTOCOL = 2
+"""The version of all that crosses Ray's calls and the links. Nodes of different versions refuse each other."""
 VERSION = version("coterie")
 
 T = TypeVar("T")
+
+
+class LinkPlace(msgspec.Struct, frozen=True):
+    """The place at which a runtime takes connections of other members, and by which both know each other. Its key is secret."""
+
+    host: str = ""
+    port: int = 0
+    key: bytes = b""
+    """The key by which the runtime proves, on connections of its own, that it is the member."""
+    fingerprint: bytes = b""
+    """The SHA-256 hash of its certificate; empty if it takes connections of its own machine alone, which are not encrypted."""
+
+    def __repr__(self) -> str:
+        return f"<LinkPlace {self.host}:{self.port}>"
 
 
 class ClusterMember(msgspec.Struct, frozen=True):
@@ -37,6 +51,7 @@ class ClusterMember(msgspec.Struct, frozen=True):
     lease: float = 0.0
     """The seconds for which it may use its durable agents without a renewal; 0 without a store."""
     pid: int = 0
+    place: LinkPlace = LinkPlace()
     python: str = ""
     version: str = VERSION
     protocol: int = PROTOCOL
