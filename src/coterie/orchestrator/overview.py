@@ -110,6 +110,28 @@ def recorded_world(path: Path) -> Iterator[World]:
         yield resources.enter_context(World(log=resources.enter_context(EventLog(folder / LOG))))
 
 
+def end_of_round(world: World, number: int | None = None) -> tuple[int, int]:
+    """Return the last settled round up to `number`, or of all, and the number of the event that ended it; 0 before the first round."""
+    last = world.sequence
+    if number is not None:
+        # The numbers of rounds grow with those of events.
+        first = 0
+        while last > first:
+            middle = (first + last + 1) // 2
+            if world.history(middle, middle)[0].round <= number:
+                first = middle
+            else:
+                last = middle - 1
+    while last > 0:
+        event = world.history(last, last)[0]
+        if event.kind == "round ended":
+            return event.round, last
+        if event.round == 0:
+            return 0, last
+        last -= 1
+    return 0, 0
+
+
 def _folders(place: Path) -> list[Path]:
     try:
         return [each for each in place.iterdir() if each.is_dir() and not each.name.startswith(".")]

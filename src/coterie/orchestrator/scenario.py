@@ -126,13 +126,16 @@ def parse_scenario(text: str, path: Path | str = "scenario") -> Scenario:
     return check_scenario(data, path)
 
 
-def check_scenario(data: dict[str, Any], path: Path | str = "scenario") -> Scenario:
-    """Return the checked scenario in the tables of a file. Raises `ScenarioError` as `parse_scenario` does."""
+def check_scenario(data: dict[str, Any], path: Path | str = "scenario", folder: Path | None = None) -> Scenario:
+    """Return the checked scenario in the tables of a file. Raises `ScenarioError` as `parse_scenario` does.
+
+    `folder` is that of the file, by default the folder of `path`, which errors name.
+    """
     if data.get("kind") == "conversation":
         raise ScenarioError(Path(path), ["kind: a conversation is not run; use `coterie chat` or `coterie serve`"])
     if "kind" not in data:
         raise ScenarioError(Path(path), ["kind: missing; add it"])
-    folder = Path(path).parent
+    folder = Path(path).parent if folder is None else folder
     kind = find_kind(data["kind"], (folder,), path)
     return Scenario(kind, _parameters(kind, data, path), folder, folder)
 

@@ -127,7 +127,7 @@ def _of_cell(data: dict[str, Any], path: Path, settings: dict[str, Any], seeds: 
     changed = msgspec.msgpack.decode(msgspec.msgpack.encode(data))
     for key, value in settings.items():
         _put(changed, key, value, path)
-    check_scenario(changed, f"{path} with {', '.join(f'{key}={value}' for key, value in settings.items())}")
+    check_scenario(changed, f"{path} with {', '.join(f'{key}={value}' for key, value in settings.items())}", path.parent)
     return [SweepRun(settings, seed, {**changed, "seed": seed}, str(path)) for seed in seeds]
 
 

@@ -15,7 +15,7 @@ from starlette.routing import Mount
 
 from coterie.conversation import Conversations
 from coterie.interop.access import TokenAuthMiddleware
-from coterie.interop.mcp.server import AssistantMcpServer
+from coterie.interop.mcp.server import AssistantMcpServer, ResourceSource
 from coterie.interop.options import ServingOptions
 from coterie.kernel import SystemClock
 from coterie.kernel.access import AccessToken
@@ -43,14 +43,19 @@ def create_mcp_application(
     name: str = "assistant",
     options: ServingOptions | None = None,
     users: Mapping[str, AccessToken] | None = None,
+    resources: ResourceSource | None = None,
+    talks: bool = True,
 ) -> Starlette:
     """Return an ASGI application that serves MCP at ``/mcp``, with the tokens and users of `create_application`.
 
     On a loopback address, it answers only requests whose `Host` is one, so that no web page reaches it by a name of its own.
-    Each user has conversations of the user's own; the header ``X-Thread-Id`` names one of several.
+    Each user has conversations of the user's own; the header ``X-Thread-Id`` names one of several. `resources` and `talks` are those
+    of `AssistantMcpServer`.
     """
     options = options if options is not None else ServingOptions()
-    assistant = AssistantMcpServer(conversations, name=name, user_headers=options.user_headers)
+    assistant = AssistantMcpServer(
+        conversations, name=name, user_headers=options.user_headers, resources=resources, talks=talks
+    )
     inner = assistant.server.streamable_http_app(host=options.host, max_request_body_size=options.body_limit)
 
     @contextlib.asynccontextmanager

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 import mcp_types
 import msgspec
@@ -35,17 +35,42 @@ _OWN = {
 _INTERNAL = -32603
 
 
+class ResourceSource(Protocol):
+    """Supplies further resources to an MCP server. Its methods are called on threads of their own."""
+
+    def list_resources(self) -> list[dict[str, str]]:
+        """Return the resources: each with `uri` and `name`, perhaps with `description`."""
+        ...
+
+    def read_resource(self, uri: str) -> str | None:
+        """Return a resource as JSON, or None for an address that is not its own. Raises `CoterieError` for one that is gone."""
+        ...
+
+
 class AssistantMcpServer:
     """Serves the tools of an assistant to MCP clients: each call is an operation of a conversation of the user.
 
     `server` is the server of the official SDK. A call that runs longer than the patience of its tool becomes a task, for clients
-    that know tasks. Only the event loop of the server uses it.
+    that know tasks. `resources` are served beside those of the conversation. Without `talks`, there are tools and operations only:
+    nothing to talk with. Only the event loop of the server uses it.
     """
 
-    def __init__(self, conversations: Conversations, *, name: str, user: str = "", user_headers: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        conversations: Conversations,
+        *,
+        name: str,
+        user: str = "",
+        user_headers: tuple[str, ...] = (),
+        resources: ResourceSource | None = None,
+        talks: bool = True,
+    ) -> None:
         self._conversations = conversations
         self._user = user
         self._user_headers = user_headers
+        self._resources = resources
+        self._own_tools = {each: found for each, found in _OWN.items() if talks or each != ASK}
+        self._own_resources = [_OPERATIONS, *([_TRANSCRIPT] if talks else [])]
         self.server: Server[Any] = Server(
             name,
             version=version("coterie"),
@@ -80,7 +105,9 @@ class AssistantMcpServer:
             }
             for each in self._tools().values()
         ]
-        own = [{"name": name, "description": text, "inputSchema": dict(schema)} for name, (text, schema) in _OWN.items()]
+        own = [
+            {"name": name, "description": text, "inputSchema": dict(schema)} for name, (text, schema) in self._own_tools.items()
+        ]
         return mcp_types.ListToolsResult.model_validate({"tools": [*listed, *own]})
 
     def _tools(self) -> dict[str, Tool]:
@@ -90,7 +117,7 @@ class AssistantMcpServer:
         chat = await self._chat(ctx)
         given = dict(params.arguments or {})
         try:
-            if params.name in _OWN:
+            if params.name in self._own_tools:
                 return _text(await self._own(chat, params.name, given))
             if params.name not in self._tools():
                 raise MCPError(mcp_types.INVALID_PARAMS, f"there is no tool {params.name!r}")
@@ -216,21 +243,27 @@ class AssistantMcpServer:
     # Resources.
 
     async def _list_resources(self, ctx: Any, params: Any) -> mcp_types.ListResourcesResult:  # noqa: ARG002 - as above
-        listed = [
-            {"uri": _OPERATIONS, "name": "operations", "mimeType": "application/json"},
-            {"uri": _TRANSCRIPT, "name": "transcript", "mimeType": "application/json"},
-        ]
+        listed = [{"uri": each, "name": each.removeprefix("coterie://")} for each in self._own_resources]
+        if self._resources is not None:
+            listed += await asyncio.to_thread(self._resources.list_resources)
+        listed = [{"mimeType": "application/json", **each} for each in listed]
         return mcp_types.ListResourcesResult.model_validate({"resources": listed})
 
     async def _read_resource(self, ctx: Any, params: mcp_types.ReadResourceRequestParams) -> mcp_types.ReadResourceResult:
         chat = await self._chat(ctx)
         uri = str(params.uri)
+        text: str | None = None
         if uri == _OPERATIONS:
             text = _described(chat.operations())
-        elif uri == _TRANSCRIPT:
+        elif uri in self._own_resources:
             text = msgspec.json.encode(await asyncio.to_thread(chat.transcript)).decode()
-        else:
-            raise MCPError(mcp_types.INVALID_PARAMS, f"there is no resource {uri}; there are {_OPERATIONS} and {_TRANSCRIPT}")
+        elif self._resources is not None:
+            try:
+                text = await asyncio.to_thread(self._resources.read_resource, uri)
+            except CoterieError as error:
+                raise MCPError(mcp_types.INVALID_PARAMS, str(error)) from error
+        if text is None:
+            raise MCPError(mcp_types.INVALID_PARAMS, f"there is no resource {uri}; list them for those that there are")
         found = {"contents": [{"uri": uri, "mimeType": "application/json", "text": text}]}
         return mcp_types.ReadResourceResult.model_validate(found)
 

@@ -23,6 +23,7 @@ from coterie.models import Model, ModelGateway
 from coterie.orchestrator.assistants.assistant import Assistant, Place
 from coterie.orchestrator.assistants.scenario import KIND, AssistantScenario, AssistantSettings, conversation_faults
 from coterie.orchestrator.assistants.servers import servers_of
+from coterie.orchestrator.assistants.simulations import SimulationTools
 from coterie.orchestrator.code import Provider, load
 from coterie.orchestrator.problems import problem
 from coterie.orchestrator.scenario import read_scenario
@@ -133,11 +134,14 @@ class OpenAssistant:
         conversations: Conversations,
         model: Model,
         parts: Iterable[ModelGateway | TieredMemory] = (),
+        simulations: SimulationTools | None = None,
     ) -> None:
         self.name = loaded.scenario.name
         self.greeting = assistant.greeting
         self.conversations = conversations
         self.model = model
+        self.simulations = simulations
+        """Its simulations, if its scenario names some."""
         self.parts: tuple[Conversations | ModelGateway | TieredMemory, ...] = (conversations, *parts)
         """All that a console can show of it."""
         self._ending = contextlib.ExitStack()
@@ -188,11 +192,13 @@ def open_assistant(
         answering = _model(loaded, assistant, model, base_url, clock, stack)
         settings = loaded.scenario.behaviour(assistant.instructions)
         memory = stack.enter_context(_memory(loaded, folder))
+        simulations = _simulations(loaded, folder)
+        own = [*assistant.tools, *(simulations.tools() if simulations is not None else [])]
         servers = [stack.enter_context(each) for each in servers_of(loaded.path, loaded.scenario.mcp)]
         conversations = stack.enter_context(
             Conversations(
                 answering,
-                [*assistant.tools, *servers],
+                [*own, *servers],
                 store=folder / "conversations.db",
                 provide=assistant.provide,
                 memory=_memories(loaded, memory),
@@ -201,9 +207,16 @@ def open_assistant(
             )
         )
         parts = (part for part in (answering, memory) if isinstance(part, ModelGateway | TieredMemory))
-        opened = OpenAssistant(loaded, assistant, conversations, answering, parts)
+        opened = OpenAssistant(loaded, assistant, conversations, answering, parts, simulations)
         return opened.ends_with(stack.pop_all())
     raise AssertionError("unreachable")
+
+
+def _simulations(loaded: LoadedAssistant, folder: Path) -> SimulationTools | None:
+    """Return the simulations that the scenario names, with their runs in the assistant's folder; None if it names none."""
+    if not loaded.scenario.simulations:
+        return None
+    return SimulationTools(folder / "runs", [loaded.path.parent / each for each in loaded.scenario.simulations])
 
 
 def _memory(loaded: LoadedAssistant, folder: Path) -> contextlib.AbstractContextManager[TieredMemory | None]:

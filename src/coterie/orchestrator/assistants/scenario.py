@@ -114,6 +114,8 @@ class AssistantScenario(_Part):
     """The settings of the provider, checked against its own model."""
     memory: MemoryTable | None = None
     """Memory of users across conversations; without the table there is none."""
+    simulations: list[str] = []
+    """Scenario files, relative to this one, which the assistant can run, steer and read by tools."""
     mcp: dict[str, McpServerTable] = {}
     """MCP servers, by names of your choice, whose tools the assistant gets beside the provider's."""
 
