@@ -15,9 +15,13 @@ import uvicorn
 from a2a.client import ClientConfig, ClientFactory
 from a2a.client.card_resolver import A2ACardResolver
 from a2a.helpers import get_artifact_text, new_data_part, new_text_message
+from a2a.server.context import ServerCallContext
 from a2a.types import (
+    AuthenticationInfo,
     CancelTaskRequest,
+    DeleteTaskPushNotificationConfigRequest,
     GetTaskRequest,
+    ListTaskPushNotificationConfigsRequest,
     Message,
     Role,
     SendMessageConfiguration,
@@ -36,6 +40,7 @@ from starlette.routing import Route
 from coterie.conversation import Conversations, ConversationSettings, ToolContext, tool
 from coterie.interop import AccessToken
 from coterie.interop.a2a.application import create_a2a_application
+from coterie.interop.a2a.push import StoredPushConfigs
 from coterie.storage import open_database
 from tests.conversation.scripted import Gate, Script, by_words, run
 
@@ -87,7 +92,7 @@ async def listening(make: Callable[[str], Starlette]) -> AsyncIterator[str]:
 @contextlib.asynccontextmanager
 async def served(folder: Path, *tools: Any, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
     path = folder / "chats.db"
-    settings = ConversationSettings(patience=5)
+    settings = ConversationSettings(patience=5, shutdown_grace=0, cancel_grace=30)
     with open_database(path) as store:
         async with Conversations(Script(by_words), tools=[pay, *tools], store=path, settings=settings) as conversations:
 
@@ -286,6 +291,121 @@ def test_a_task_that_a_crash_cut_off_is_read_from_the_log(tmp_path: Path) -> Non
             found = await client.get_task(GetTaskRequest(id=task.id))
             assert found.status.state == COMPLETED
             assert any("seen" in each for each in said(found))
+
+    run(main)
+
+
+class Receiver:
+    """A receiver of push notifications that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[dict[str, Any]] = []
+
+        async def receive(request: Request) -> Response:
+            names = ("x-a2a-notification-token", "authorization")
+            self.heard.append({"headers": [request.headers.get(each) for each in names], "body": await request.json()})
+            return Response()
+
+        self.application = Starlette(routes=[Route("/hook", receive, methods=["POST"])])
+
+    async def completed(self) -> dict[str, Any]:
+        while not (found := [each for each in self.heard if "COMPLETED" in str(each["body"])]):
+            await asyncio.sleep(0.01)
+        return found[0]
+
+
+def test_a_push_configuration_outlives_the_process_and_its_secrets_are_not_readable_in_the_database(tmp_path: Path) -> None:
+    receiver, end = Receiver(), Gate()
+
+    @tool(effect="read", long_running=True)
+    async def look() -> str:
+        """Look."""
+        await end
+        return "seen"
+
+    async def begin(there: str) -> str:
+        async with served(tmp_path, look) as http:
+            client = await client_of(http, streaming=False)
+            request = asked("!look")
+            push = TaskPushNotificationConfig(url=f"{there}/hook", token="mine-alone")  # noqa: S106 - of a test
+            push.authentication.CopyFrom(AuthenticationInfo(scheme="Bearer", credentials="credentials-of-the-receiver"))
+            request.configuration.CopyFrom(
+                SendMessageConfiguration(task_push_notification_config=push, return_immediately=True)
+            )
+            return str((await anext(aiter(client.send_message(request)))).task.id)
+
+    async def go_on(task: str) -> None:
+        async with served(tmp_path, look) as http:
+            client = await client_of(http)
+            asking = ListTaskPushNotificationConfigsRequest(task_id=task)
+            (kept,) = (await client.list_task_push_notification_configs(asking)).configs
+            assert (kept.token, kept.authentication.credentials) == ("mine-alone", "credentials-of-the-receiver")
+            end.set()
+            assert (await receiver.completed())["headers"] == ["mine-alone", "Bearer credentials-of-the-receiver"]
+            while (found := await client.get_task(GetTaskRequest(id=task))).status.state != COMPLETED:
+                await asyncio.sleep(0.01)
+            assert any("seen" in each for each in said(found))
+            assert len(found.history) == 1
+            await client.delete_task_push_notification_config(DeleteTaskPushNotificationConfigRequest(task_id=task, id=kept.id))
+
+    async def main() -> None:
+        async with listening(lambda _: receiver.application) as there:
+            task = await begin(there)
+            kept = await asyncio.to_thread(lambda: b"".join(each.read_bytes() for each in tmp_path.glob("chats.db*")))
+            assert b"/hook" in kept
+            assert b"mine-alone" not in kept
+            assert b"credentials-of-the-receiver" not in kept
+            await go_on(task)
+            async with served(tmp_path, look) as http:
+                asking = ListTaskPushNotificationConfigsRequest(task_id=task)
+                assert not (await (await client_of(http)).list_task_push_notification_configs(asking)).configs
+
+    run(main, 60.0)
+
+
+def test_a_configuration_whose_secrets_are_lost_is_shown_and_sends_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        context = ServerCallContext()
+        config = TaskPushNotificationConfig(url="http://there/hook", token="mine")  # noqa: S106 - of a test
+        plain = TaskPushNotificationConfig(url="http://there/plain")
+        with open_database(tmp_path / "tasks.db") as store:
+            for name, token in (("kept", AccessToken(TOKEN)), ("lost", AccessToken.of({}))):
+                configs = StoredPushConfigs(store, token)
+                await configs.set_info(name, config, context)
+                await configs.set_info(f"{name} plain", plain, context)
+                assert len(await configs.get_info_for_dispatch(name)) == 1
+            later = StoredPushConfigs(store, AccessToken(TOKEN))
+            assert [each.token for each in await later.get_info_for_dispatch("kept")] == ["mine"]
+            assert [each.token for each in await later.get_info("lost", context)] == [""]
+            assert await later.get_info_for_dispatch("lost") == []
+            assert len(await later.get_info_for_dispatch("lost plain")) == 1
+            await later.set_info("lost", config, context)
+            assert len(await later.get_info_for_dispatch("lost")) == 1
+            other = StoredPushConfigs(store, AccessToken("u" * 20))
+            assert await other.get_info_for_dispatch("kept") == []
+            await other.delete_info("kept plain", context)
+            assert await StoredPushConfigs(store, AccessToken(TOKEN)).get_info("kept plain", context) == []
+
+    run(main)
+
+
+def test_a_message_that_was_taken_but_not_yet_asked_is_answered_after_a_crash(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with served(tmp_path) as http:
+            task = await task_after(await client_of(http), asked("hello"))
+        lost = Task()
+        lost.CopyFrom(task)
+        lost.id, lost.context_id, lost.status.state = "lost", "elsewhere", TaskState.TASK_STATE_SUBMITTED
+        lost.history[0].message_id = "never-seen"
+        del lost.artifacts[:]
+        with open_database(tmp_path / "chats.db") as store:
+            row = ("", lost.id, lost.SerializeToString())
+            await store.write(lambda write: write.execute("INSERT INTO a2a_tasks VALUES (?, ?, ?)", row))
+        async with served(tmp_path) as http:
+            client = await client_of(http)
+            while (found := await client.get_task(GetTaskRequest(id="lost"))).status.state != COMPLETED:
+                await asyncio.sleep(0.01)
+            assert said(found) == ["you said hello"]
 
     run(main)
 

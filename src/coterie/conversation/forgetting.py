@@ -107,6 +107,7 @@ def _delete_of_servers(database: Database, user: str, spaces: Sequence[tuple[str
         ("DELETE FROM serving_histories WHERE thread = ?", found_by_history),
         ("DELETE FROM conversation_leases WHERE holder = ?", keys),
         ("DELETE FROM a2a_tasks WHERE owner = ?", [user]),
+        ("DELETE FROM a2a_push WHERE owner = ?", [user]),
     ):
         if values:
             _delete_if_present(database, statement, values)

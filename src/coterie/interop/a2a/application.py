@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Mapping
 from importlib.metadata import version
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from a2a.server.context import ServerCallContext
 from a2a.server.request_handlers import DefaultRequestHandlerV2
 from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes, create_rest_routes
 from a2a.server.routes.common import DefaultServerCallContextBuilder
-from a2a.server.tasks import BasePushNotificationSender, InMemoryPushNotificationConfigStore
+from a2a.server.tasks import BasePushNotificationSender
 from a2a.types import (
     AgentCapabilities,
     AgentCard,
@@ -25,10 +26,13 @@ from a2a.types import (
     HTTPAuthSecurityScheme,
     SecurityRequirement,
     SecurityScheme,
+    SendMessageConfiguration,
+    SendMessageRequest,
     StringList,
     Task,
     TaskState,
 )
+from a2a.utils.errors import A2AError
 from a2a.utils.push_url_validator import validate_push_notification_url
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -36,12 +40,16 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 
 from coterie.conversation import Conversations, Delivered, TurnEnded
-from coterie.interop.a2a.executor import AssistantExecutor
-from coterie.interop.a2a.tasks import StoredTaskStore
+from coterie.errors import CoterieError
+from coterie.interop.a2a.executor import RESUMED, AssistantExecutor
+from coterie.interop.a2a.push import StoredPushConfigs
+from coterie.interop.a2a.tasks import WORKED_ON, StoredTaskStore
 from coterie.interop.access import TokenAuthMiddleware, verified_user
 from coterie.interop.options import ServingOptions
 from coterie.kernel.access import AccessToken
 from coterie.storage import Database
+
+_log = logging.getLogger("coterie.interop")
 
 
 class _RequestUser(User):
@@ -112,7 +120,8 @@ def create_a2a_application(
     """Return an ASGI application that serves an assistant by A2A 1.0: JSON-RPC at ``/``, and HTTP with JSON beside it.
 
     The card is at ``/.well-known/agent-card.json``, for anyone; all else needs a token, as `create_application`. `url` is the
-    address that the card names, `store` keeps the tasks. Push notifications go to public addresses only, unless `private_push`.
+    address that the card names, `store` keeps the tasks and the configurations of push notifications. These go to public addresses
+    only, unless `private_push`. At its start, it goes on with the tasks of an earlier process.
     """
     options = options if options is not None else ServingOptions()
     executor = AssistantExecutor(conversations)
@@ -121,15 +130,17 @@ def create_a2a_application(
         return await _as_it_stands(executor, task, context)
 
     client = httpx.AsyncClient(timeout=10.0)
-    configurations = InMemoryPushNotificationConfigStore()
+    configurations = StoredPushConfigs(store, token)
     allowed = None if private_push else validate_push_notification_url
     card = agent_card(conversations, name=name, url=url, description=description)
+    tasks = StoredTaskStore(store, refresh)
+    sender = BasePushNotificationSender(client, configurations, push_url_validator=allowed)
     handler = DefaultRequestHandlerV2(
         executor,
-        StoredTaskStore(store, refresh),
+        tasks,
         card,
         push_config_store=configurations,
-        push_sender=BasePushNotificationSender(client, configurations, push_url_validator=allowed),
+        push_sender=sender,
         push_url_validator=allowed,
     )
     contexts = _ContextBuilder(options.user_headers)
@@ -137,7 +148,9 @@ def create_a2a_application(
     @contextlib.asynccontextmanager
     async def lifespan(application: Starlette) -> AsyncIterator[None]:
         async with client:
+            going_on = asyncio.create_task(_go_on(tasks, handler, sender))
             yield
+            going_on.cancel()
             await conversations.drain()
             application.state.server.closing.set()
 
@@ -157,13 +170,34 @@ def create_a2a_application(
     return application
 
 
+async def _go_on(tasks: StoredTaskStore, handler: DefaultRequestHandlerV2, sender: BasePushNotificationSender) -> None:
+    """Go on with the tasks that an earlier process was working on, so that their ends are pushed and can be subscribed to."""
+    for owner, unfinished in tasks.unfinished():
+        context = ServerCallContext(user=_RequestUser(owner))
+        try:
+            task = await tasks.get(unfinished.id, context)
+            if task is None or not task.history:
+                continue
+            if task.status.state not in WORKED_ON:
+                # It had ended, but the end was not stored, nor pushed.
+                await sender.send_notification(task.id, task)
+                continue
+            message = task.history[-1]
+            message.task_id, message.context_id = task.id, task.context_id
+            request = SendMessageRequest(message=message, configuration=SendMessageConfiguration(return_immediately=True))
+            request.metadata[RESUMED] = True
+            await handler.on_message_send(request, context)
+        except (A2AError, CoterieError) as error:
+            _log.warning("the task %s does not go on: %s", unfinished.id, error)
+
+
 async def _as_it_stands(executor: AssistantExecutor, task: Task, context: ServerCallContext) -> Task:
     """Return a task of an earlier process with what the log of its conversation says: its turn was taken up at the opening."""
     chat = await executor.open(context.user.user_name, task.context_id)
     sent = [each.message_id[-200:] for each in task.history if each.message_id]
     turns = {turn for each in sent if (turn := chat.turn_of(each)) is not None}
     if not turns:
-        task.status.state = TaskState.TASK_STATE_FAILED
+        # The process ended before its conversation had the message, which is sent again.
         return task
     mine = [each for each in chat.operations() if each.turn in turns]
     texts: dict[str, str] = {}

@@ -27,6 +27,8 @@ from coterie.conversation import (
 )
 from coterie.errors import ConversationError
 
+RESUMED = "coterie/resumed"
+"""In the metadata of a message that an earlier process was answering: its decisions were made perhaps."""
 _ID = 200
 """Characters of the id of a message at most, as conversations take it."""
 
@@ -68,7 +70,8 @@ class AssistantExecutor(AgentExecutor):
         chat = await self.open(context.call_context.user.user_name, context.context_id)
         text = context.get_user_input()
         try:
-            decided = await _decide(chat, get_data_parts(context.message.parts))
+            resumed = bool(context.metadata.get(RESUMED))
+            decided = await _decide(chat, get_data_parts(context.message.parts), resumed=resumed)
             if decided:
                 await self._follow(chat, updater, decided, chat.last_event)
                 return
@@ -136,6 +139,9 @@ class AssistantExecutor(AgentExecutor):
                     waiting -= told
                     if not waiting:
                         break
+            else:
+                # The conversation was closed, and the task goes on when the server starts again.
+                return
         await updater.complete()
 
 
@@ -145,12 +151,16 @@ async def _whole(updater: TaskUpdater, name: str, pieces: list[str]) -> None:
         await updater.add_artifact([new_text_part("".join(pieces))], name, "answer", last_chunk=True)
 
 
-async def _decide(chat: Conversation, data: list[Any]) -> set[int]:
-    """Approve or reject the operations that data parts name, and return their numbers."""
+async def _decide(chat: Conversation, data: list[Any], *, resumed: bool) -> set[int]:
+    """Approve or reject the operations that data parts name, and return their numbers. If `resumed`, some are decided already."""
     decided = set()
+    waiting = {each.id: each for each in chat.operations()} if resumed else {}
     for each in data:
         if isinstance(each, dict) and isinstance(each.get("approve"), bool) and each.get("operation"):
             name = str(each["operation"])
+            if name in waiting and waiting[name].state is not OperationState.AWAITING_APPROVAL:
+                decided.add(waiting[name].number)
+                continue
             answered = await (chat.approve(name) if each["approve"] else chat.reject(name, str(each.get("reason", ""))))
             decided.add(answered.number)
     return decided

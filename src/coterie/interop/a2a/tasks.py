@@ -11,10 +11,14 @@ from a2a.types import ListTasksRequest, ListTasksResponse, Task, TaskState
 
 from coterie.storage import Database, Schema, Transaction
 
-_SCHEMA = Schema(
+SCHEMA = Schema(
     "a2a",
-    ("CREATE TABLE a2a_tasks (owner TEXT NOT NULL, id TEXT NOT NULL, body BYTEA NOT NULL, PRIMARY KEY (owner, id));",),
+    (
+        "CREATE TABLE a2a_tasks (owner TEXT NOT NULL, id TEXT NOT NULL, body BYTEA NOT NULL, PRIMARY KEY (owner, id));",
+        "CREATE TABLE a2a_push (owner TEXT NOT NULL, task TEXT NOT NULL, id TEXT NOT NULL, body BYTEA NOT NULL, secret BYTEA NOT NULL, PRIMARY KEY (owner, task, id));",
+    ),
 )
+"""The tasks, and the configurations of push notifications."""
 _ENDED = frozenset(
     {
         TaskState.TASK_STATE_COMPLETED,
@@ -23,6 +27,8 @@ _ENDED = frozenset(
         TaskState.TASK_STATE_REJECTED,
     }
 )
+WORKED_ON = (TaskState.TASK_STATE_SUBMITTED, TaskState.TASK_STATE_WORKING)
+"""The states of a task that its agent is at work on."""
 
 Refresh = Callable[[Task, ServerCallContext], Awaitable[Task]]
 """Returns a task of an earlier process as it stands now."""
@@ -35,7 +41,7 @@ class StoredTaskStore(InMemoryTaskStore):
         super().__init__()
         self._database = database
         self._refresh = refresh
-        database.migrate(_SCHEMA)
+        database.migrate(SCHEMA)
         self._earlier: dict[tuple[str, str], bytes] = {
             (owner, id_): bytes(body) for owner, id_, body in database.rows("SELECT owner, id, body FROM a2a_tasks")
         }
@@ -65,6 +71,11 @@ class StoredTaskStore(InMemoryTaskStore):
             task = await self._refresh(task, context)
         await self.save(task, context)
         return task
+
+    def unfinished(self) -> list[tuple[str, Task]]:
+        """Return the tasks that an earlier process was working on, with their owners."""
+        tasks = [(owner, Task.FromString(body)) for (owner, _), body in self._earlier.items()]
+        return [(owner, task) for owner, task in tasks if task.status.state in WORKED_ON]
 
     async def list(self, params: ListTasksRequest, context: ServerCallContext) -> ListTasksResponse:
         """Return the tasks of the caller, a page of them."""
