@@ -69,6 +69,7 @@ class Live:
 
     def __init__(self, resources: ExitStack, place: Path) -> None:
         enter = resources.enter_context
+        self.place = place
         self.console = enter(
             Console([place], options=ConsoleOptions(port=0, period=0.05), token=TOKEN, users={"ann": ANN, "bob": BOB})
         )

@@ -1,12 +1,15 @@
 """Each page shows what runs, each action has its effect, and users see only what is theirs."""
 
+import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
-from coterie.conversation import OperationState
+from coterie.conversation import Conversation, OperationState, StoredConversations, tool
 from coterie.testing import eventually
+from tests.conversation.scripted import Script, by_words
 
 from .live import ANN, BOB, TOKEN, Fail, Hold, Live, Worker, living
 
@@ -104,6 +107,69 @@ def test_a_person_approves_rejects_and_edits_operations(live: Live, operator: ht
     done(operator, "/conversations/chats/customer:bob/reject", operation="op-1")
     assert live.chats["bob"].operations()[0].state is OperationState.CANCELLED
     assert operator.get("/conversations/chats/customer:eve").status_code == 404
+
+
+def test_the_requests_of_a_turn_are_shown_as_they_were_sent(operator: httpx.Client) -> None:
+    path = "/conversations/chats/customer:ann"
+    page = operator.get(f"{path}?prompt=1").text
+    assert "Requests of turn 1, as sent" in page
+    assert "You are a helpful assistant" in page
+    assert page.count("to script") == 2
+    assert "!pay" in operator.get(f"{path}?request=1").text
+    assert "This request is not kept" in operator.get(f"{path}?request=99").text
+
+
+def test_a_conversation_at_rest_is_opened_by_an_action(live: Live, operator: httpx.Client) -> None:
+    asyncio.run(live.chats["bob"].send('!pay {"amount": 9}').answer())
+    live.chats["bob"].close()
+    path = "/conversations/chats/customer:bob"
+    assert "an action opens it" in operator.get(path).text
+    asked = next(each for each in live.conversations.stored_operations(("customer", "bob")) if not each.ended)
+    done(operator, f"{path}/cancel", operation=asked.id)
+    reopened = live.conversations.find(("customer", "bob"))
+    assert reopened is not None
+    assert reopened.user == "bob"
+
+
+def test_stored_conversations_are_listed_read_answered_and_forgotten(
+    tmp_path: Path, live: Live, operator: httpx.Client
+) -> None:
+    @tool(confirm="Really pay?")
+    def pay(amount: int) -> str:
+        return f"{amount} paid"
+
+    async def talk() -> None:
+        async with Conversation(Script(by_words), [pay], store=tmp_path / "old.db", namespace="eve", user="eve") as chat:
+            await chat.send('!pay {"amount": 3}').answer()
+
+    asyncio.run(talk())
+    with StoredConversations(tmp_path / "old.db") as stored:
+        live.console.show(stored, "old")
+        try:
+            assert ">eve</a>" in operator.get("/conversations").text
+            page = operator.get("/conversations/old/eve?prompt=1").text
+            assert "The requests of this turn are no longer kept" in page
+            assert "Really pay?" in page
+            with client_of(live, ANN) as ann:
+                assert ann.get("/conversations/old/eve").status_code == 404
+            assert "takes effect" in done(operator, "/conversations/old/eve/approve", operation="op-1")
+            assert "approve is stored" in operator.get("/conversations/old/eve").text
+            answer = operator.post("/conversations/old/eve/edit", data={"operation": "op-1", "arguments": "{}"})
+            assert answer.status_code == 409
+            assert "1 conversations are forgotten" in done(operator, "/conversations/old/eve/forget")
+            assert operator.get("/conversations/old/eve").status_code == 404
+        finally:
+            live.console.hide(stored)
+
+
+def test_a_store_in_the_folder_that_is_damaged_is_named_and_the_others_are_shown(live: Live, operator: httpx.Client) -> None:
+    folder = live.place / "assistant"
+    folder.mkdir()
+    (folder / "conversations.db").write_text("no database, but longer than the header of one is in SQLite " * 20)
+    page = operator.get("/conversations").text
+    assert "conversations.db" in page
+    assert "customer/ann" in page
+    (folder / "conversations.db").unlink()
 
 
 def test_a_memory_is_searched_explained_and_forgotten(live: Live, operator: httpx.Client) -> None:

@@ -28,7 +28,13 @@ PORT = 8790
 
 
 def console(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Folders of runs, or with such folders in them; runs.")] = None,
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Folders of runs, or with such folders in them; stores of conversations: a file such as chat.db, or postgresql://…",
+            show_default="runs",
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="The address to serve on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any that is free.")] = PORT,
     expose: Annotated[
@@ -37,15 +43,30 @@ def console(
     read_only: ReadOnly = False,
     audit: Annotated[Path | None, typer.Option(help="A file to which each action is appended.", show_default=False)] = None,
 ) -> None:
-    """Show runs in the browser, live and ended, also of other processes, until Ctrl-C."""
+    """Show runs and stored conversations in the browser, live and ended, also of other processes, until Ctrl-C."""
     from coterie.console import Console, ConsoleOptions  # noqa: PLC0415 - only with the extra
+    from coterie.conversation import StoredConversations  # noqa: PLC0415 - it takes a while to import
 
+    places = runs or ["runs"]
+    stores = [each for each in places if "://" in each or Path(each).is_file()]
     options = ConsoleOptions(host=host, port=port, expose=expose, read_only=read_only, audit=audit)
-    with Console(runs or [Path("runs")], options=options) as served:
-        tell(served.link())
+    with contextlib.ExitStack() as resources:
+        opened = [(resources.enter_context(StoredConversations(each)), _name_of(each)) for each in stores]
+        served = resources.enter_context(Console([each for each in places if each not in stores], options=options))
+        for store, name in opened:
+            served.show(store, name)
+        tell(served.link("/conversations" if len(stores) == len(places) else "/"))
         # Ctrl-C ends it; that is its usual end.
         with contextlib.suppress(KeyboardInterrupt):
             served.wait()
+
+
+def _name_of(store: str) -> str:
+    """Return the name of a store on pages: no password is in it."""
+    if "://" in store:
+        return store.rpartition("/")[2].partition("?")[0] or "conversations"
+    path = Path(store).resolve()
+    return path.parent.name if path.name == "conversations.db" else path.stem
 
 
 @contextlib.contextmanager

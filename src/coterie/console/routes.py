@@ -48,6 +48,7 @@ def routes(
     def close() -> None:
         logging.getLogger("coterie").removeHandler(lines)
         worlds.close()
+        sources.close()
 
     pages = [
         Page("/", "runs.html", runs.runs),

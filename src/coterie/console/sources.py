@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from coterie.concurrency import Rank, new_lock
-from coterie.conversation import Conversations
-from coterie.errors import InvalidSetting
+from coterie.conversation import Conversations, StoredConversations
+from coterie.errors import CoterieError, InvalidSetting
 from coterie.meetings import Meetings
 from coterie.memory import TieredMemory
 from coterie.models import ModelGateway
@@ -33,7 +33,20 @@ class ShownCluster(Protocol):
         ...
 
 
-_KINDS: tuple[type[Any], ...] = (Runtime, Simulation, Conversations, TieredMemory, Meetings, ModelGateway, ShownCluster)
+_KINDS: tuple[type[Any], ...] = (
+    Runtime,
+    Simulation,
+    Conversations,
+    StoredConversations,
+    TieredMemory,
+    Meetings,
+    ModelGateway,
+    ShownCluster,
+)
+_FILE = "conversations.db"
+"""The store of an assistant, in its folder."""
+_MOST_FILES = 20
+"""Stores of the folders that are read, those that were changed last."""
 
 
 class Sources:
@@ -44,6 +57,7 @@ class Sources:
         """Folders of runs, and folders in which such folders are."""
         self._lock = new_lock(Rank.RECORDS)
         self._things: dict[tuple[str, str], Any] = {}
+        self._files: dict[Path, StoredConversations] = {}
 
     def add(self, thing: object, name: str = "") -> str:
         """Show a thing under a name, by default one of its own, and return the name. Raises `InvalidSetting`."""
@@ -68,6 +82,54 @@ class Sources:
     def of(self, kind: type[Any]) -> dict[str, Any]:
         """Return the things of a kind, by name."""
         return {name: each for (_, name), each in self._things.items() if isinstance(each, kind)}
+
+    def hosts(self) -> tuple[dict[str, Conversations | StoredConversations], list[str]]:
+        """Return the hosts of conversations by name, and the stores in the folders; and a sentence for each that is unreadable."""
+        found: dict[str, Conversations | StoredConversations] = {**self.of(Conversations), **self.of(StoredConversations)}
+        problems = []
+        known = {each.store for each in found.values()}
+        for path in self._stores():
+            if str(path) in known:
+                continue
+            try:
+                store = self._opened(path)
+            except (CoterieError, OSError) as error:
+                problems.append(str(error))
+                continue
+            chosen, number = path.parent.name, 2
+            while chosen in found:
+                chosen, number = f"{path.parent.name}~{number}", number + 1
+            found[chosen] = store
+        return found, problems
+
+    def _stores(self) -> list[Path]:
+        paths = {each.resolve() for place in self.places for each in (place / _FILE, *place.glob(f"*/{_FILE}"))}
+        changed = []
+        for path in paths:
+            try:
+                changed.append((path.stat().st_mtime, path))
+            except OSError:
+                continue  # it is not there, or not any more
+        return [path for _, path in sorted(changed, reverse=True)[:_MOST_FILES]]
+
+    def _opened(self, path: Path) -> StoredConversations:
+        with self._lock:
+            there = self._files.get(path)
+        if there is not None:
+            return there
+        made = StoredConversations(path)
+        with self._lock:
+            kept = self._files.setdefault(path, made)
+        if kept is not made:
+            made.close()
+        return kept
+
+    def close(self) -> None:
+        """Close the stores of the folders."""
+        with self._lock:
+            files, self._files = list(self._files.values()), {}
+        for each in files:
+            each.close()
 
     def runtimes(self) -> dict[str, Runtime]:
         """Return the runtimes that were shown, and those of simulations and conversations, by name."""

@@ -6,6 +6,7 @@ gets answers at once, with safe tools only; its result is delivered between turn
 results, and each prompt is a pure function of that log. The application supplies the model and the tools.
 """
 
+from coterie.conversation.answers import StoredAnswer
 from coterie.conversation.conversation import Conversation, Conversations
 from coterie.conversation.events import (
     AnyConversationEvent,
@@ -28,7 +29,9 @@ from coterie.conversation.mcp.server import McpServer
 from coterie.conversation.memories import RecallPolicy, RecallRecent, RecallRelevant, UserMemories
 from coterie.conversation.operations.operation import CancelAnswer, Effect, Operation, OperationState, ResourceScope
 from coterie.conversation.roles import AssistantRole, Handoff, handoff
+from coterie.conversation.sent_requests import SentRequest
 from coterie.conversation.settings import ConversationSettings
+from coterie.conversation.stored import StoredConversations
 from coterie.conversation.team.agent import AssistantAgent, DurableAssistant
 from coterie.conversation.team.as_tool import as_tool
 from coterie.conversation.team.messages import AskAssistant, AssistantAnswer, StopAnswer
@@ -74,7 +77,10 @@ __all__ = [
     "ResourceScope",
     "ResultsAwaited",
     "Secret",
+    "SentRequest",
     "StopAnswer",
+    "StoredAnswer",
+    "StoredConversations",
     "Summarise",
     "TextWritten",
     "Tool",

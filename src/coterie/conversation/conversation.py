@@ -19,6 +19,7 @@ from coterie.conversation.operation_requests import OperationRequests
 from coterie.conversation.operations.machine import queue
 from coterie.conversation.operations.operation import Operation
 from coterie.conversation.roles import AssistantRole, ModelLimit, Team
+from coterie.conversation.sent_requests import SentRequest
 from coterie.conversation.session.messages import (
     AwaitOutcome,
     AwaitReady,
@@ -221,6 +222,10 @@ class Conversation(OperationRequests):
         waiting = queue(known)
         rest = [each for each in known if each not in waiting and not (unfinished and each.ended)]
         return (*rest, *waiting)
+
+    def requests(self, *, turn: int | None = None, newest: int = 50) -> tuple[SentRequest, ...]:
+        """Return the newest requests to the model as they were sent, or those of one turn; see `Conversations.requests`."""
+        return self._kept(lambda: self._host.requests(self.namespace, turn=turn, newest=newest))
 
     def transcript(self) -> tuple[TextMessage, ...]:
         """Return the messages, oldest first: each question with its answer, and the deliveries."""

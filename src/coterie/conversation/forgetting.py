@@ -28,6 +28,8 @@ _TABLES = (
     ("conversation_notes", "namespace"),
     ("conversation_summaries", "namespace"),
     ("conversation_operations", "namespace"),
+    ("conversation_requests", "namespace"),
+    ("conversation_answers", "namespace"),
     ("conversation_sessions", "namespace"),
 )
 
@@ -66,6 +68,20 @@ def forget_user(
         database.write(lambda write: _delete(write, spaces)).result()
     database.compact()
     return ForgetReport(conversations=tuple(spaces), memories=memories, recordings=removed)
+
+
+def forget_conversation(database: Database, namespace: tuple[str, ...]) -> ForgetReport:
+    """Delete a conversation that is not at work, and those that it has opened with other assistants; return a report.
+
+    Memories of its user stay. Otherwise as `forget_user`.
+    """
+    known = map(parts_of, Journal(database, SystemClock()).namespaces())
+    spaces = sorted(each for each in known if each[: len(namespace)] == namespace)
+    _delete_of_servers(database, "", spaces)
+    if spaces:
+        database.write(lambda write: _delete(write, spaces)).result()
+    database.compact()
+    return ForgetReport(conversations=tuple(spaces))
 
 
 def namespaces_of(journal: Journal, user: str) -> list[tuple[str, ...]]:

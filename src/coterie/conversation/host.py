@@ -8,8 +8,8 @@ import os
 import shutil
 import tempfile
 import weakref
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -20,23 +20,25 @@ from coterie.concurrency import Rank, Signal, new_lock
 from coterie.conversation.activator import Activator
 from coterie.conversation.endings import EndingConversation, end_all, end_all_blocking
 from coterie.conversation.forgetting import ForgetReport, forget_user, namespaces_of
+from coterie.conversation.history import HistoryPolicy
 from coterie.conversation.host_end import HostEnd
-from coterie.conversation.journal import Journal, LogRecord, key_of, namespace_of, parts_of
+from coterie.conversation.journal import Journal, key_of, namespace_of
 from coterie.conversation.memories import UserMemories
-from coterie.conversation.operations.operation import Operation, OperationState
+from coterie.conversation.operations.operation import OperationState
 from coterie.conversation.roles import AssistantDesk, AssistantRole, ModelLimit, Team
+from coterie.conversation.sent_requests import SentRequest
 from coterie.conversation.session.monitor import AwaitMonitored, MonitoredSessions, MonitorSession, SessionMonitor
-from coterie.conversation.session.prompt import PROMPT_ENTRIES, prompt_of
 from coterie.conversation.session.session import Session
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.state import ConversationServices, ConversationState
+from coterie.conversation.stored import ConversationReading
 from coterie.conversation.telemetry import ConversationCollector, ConversationMetrics
 from coterie.conversation.tools.source import ToolSource
 from coterie.conversation.tools.tool import Tool
 from coterie.errors import ConversationClosed, DeliveryError, InvalidSetting, ModelError, describe
 from coterie.errors.conversation import InvalidNamespace
-from coterie.kernel import Clock, check_instance, check_number, clock_or_system
-from coterie.models import Model, ModelCollector, ModelGateway, ModelRequest, PromptMessage, TextMessage
+from coterie.kernel import Clock, check_instance, clock_or_system
+from coterie.models import Model, ModelCollector, ModelGateway, ModelRequest, TextMessage
 from coterie.runtime import AgentRef, Runtime, RuntimeCollector
 from coterie.storage import Database, open_database
 from coterie.telemetry import MetricsCollector, ProcessThreadsCollector, StorageCollector
@@ -56,7 +58,7 @@ class ConversationHandle(Protocol):
     activator: Activator
 
 
-class ConversationHost(ABC):
+class ConversationHost(ConversationReading):
     """Opens the store and the runtime, and keeps at most one handle for each namespace.
 
     `Conversations` is the public form for many conversations; a single `Conversation` makes a host for itself. Safe from any
@@ -234,22 +236,19 @@ class ConversationHost(ABC):
         with self._lock:
             return self._open.get(key) or self._resting.get(key)
 
-    def log(self, namespace: str | Iterable[str], newest: int = 200) -> tuple[LogRecord, ...]:
-        """Return the newest entries of the log of a stored conversation, oldest first; it opens none. Raises storage errors."""
-        check_number("log.newest", newest, least=1, whole=True)
-        return tuple(self._host.journal.newest(key_of(namespace_of(namespace)), newest))
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Journal]:
+        """Lend the journal."""
+        yield self._host.journal
 
-    def stored_operations(self, namespace: str | Iterable[str]) -> tuple[Operation, ...]:
-        """Return the operations of a stored conversation, oldest first; it opens none. Raises storage errors."""
-        return tuple(self._host.journal.ledger.all(key_of(namespace_of(namespace))))
+    def prompt_limits(self) -> tuple[HistoryPolicy, int]:
+        """Return the policy of prompts, and the tokens of the model's window."""
+        return self.settings.history, self._host.window
 
-    def prompt(self, namespace: str | Iterable[str], turn: int) -> tuple[PromptMessage, ...]:
-        """Return the messages of the last request of a turn, as its log gives them. It opens no conversation."""
-        return prompt_of(self.log(namespace, PROMPT_ENTRIES), turn, self.settings.history, self._host.window)
-
-    def namespaces(self) -> tuple[tuple[str, ...], ...]:
-        """Return the namespaces of all stored conversations."""
-        return tuple(parts_of(key) for key in self._host.journal.namespaces())
+    def live_requests(self, namespace: str | Iterable[str]) -> tuple[SentRequest, ...]:
+        """Return the requests of an open conversation that are in memory."""
+        chat = self.known(namespace)
+        return chat.state.requests if chat is not None else ()
 
     def metrics(self) -> ConversationMetrics:
         """Return the counts of this moment, by tool. It blocks no conversation."""

@@ -12,9 +12,11 @@ from typing import Any
 
 import msgspec
 
+from coterie.conversation.answers import AnswerStore
 from coterie.conversation.entries import ConversationEntry, SummaryEntry, TurnEndedEntry
 from coterie.conversation.operations.ledger import Ledger, as_ascii
 from coterie.conversation.operations.operation import Operation
+from coterie.conversation.sent_requests import RequestStore
 from coterie.errors import ConversationTaken
 from coterie.errors.conversation import ConversationDamaged, InvalidNamespace, TransitionRefused
 from coterie.errors.definition import DecodeFailed
@@ -111,6 +113,8 @@ class Journal:
         self.database = database
         self.clock = clock
         self.ledger = Ledger(database)
+        self.requests = RequestStore(database)
+        self.answers = AnswerStore(database)
         self._codec = Codec()
         database.migrate(SCHEMA)
 

@@ -83,6 +83,11 @@ class ConversationSettings(msgspec.Struct, frozen=True, kw_only=True):
     activates it. None keeps it in memory until it is closed."""
     kept_events: int = 512
     """Latest events of a conversation that stay in memory for slow readers."""
+    kept_requests: int = 20
+    """Latest requests to the model that stay in memory as they were sent, for each open conversation; the oldest is dropped."""
+    stored_requests: int = 0
+    """Latest requests to the model that are stored as they were sent, for each conversation; older ones are deleted. 0 stores
+    none."""
     temperature: float | None = None
     """Temperature of answers; None for the provider's default."""
     synthesis_temperature: float | None = 0.7
@@ -106,6 +111,8 @@ class ConversationSettings(msgspec.Struct, frozen=True, kw_only=True):
             "kept_events",
         ):
             check_number(f"ConversationSettings.{name}", getattr(self, name), least=1, whole=True)
+        for name in ("kept_requests", "stored_requests"):
+            check_number(f"ConversationSettings.{name}", getattr(self, name), whole=True)
         for name in ("window", "shown_result"):
             check_number(f"ConversationSettings.{name}", getattr(self, name), least=100, whole=True, optional=True)
         msgspec.structs.force_setattr(self, "history", policy_of("ConversationSettings.history", self.history))

@@ -19,6 +19,7 @@ from coterie.conversation.operations.leases import LeaseTable
 from coterie.conversation.operations.operation import Operation
 from coterie.conversation.roles import AssistantRole, ModelLimit, Team, all_tools
 from coterie.conversation.sanitize import check_reply, plain_text, text_of_piece
+from coterie.conversation.sent_requests import SentRequest
 from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.telemetry import ConversationCounters
 from coterie.conversation.tokens import TokenMeter
@@ -32,7 +33,7 @@ from coterie.storage.dialect import Dialect
 
 T = TypeVar("T")
 
-_WINDOW = 32_000
+WINDOW = 32_000
 """Tokens of the window of a model that does not say its own."""
 
 
@@ -80,7 +81,7 @@ class ConversationServices:
     def window_of(self, model: Model) -> int:
         """Return the window of a model, in tokens."""
         known = getattr(model, "context_window", None)
-        return self.settings.window or (known if isinstance(known, int) and known > 0 else _WINDOW)
+        return self.settings.window or (known if isinstance(known, int) and known > 0 else WINDOW)
 
     async def complete(self, request: ModelRequest, model: Model | None = None) -> str:
         """Return the text of the model's reply to a request beside the turns. Raises `ModelError` and `TimeoutError`."""
@@ -162,7 +163,7 @@ def _digest(schema: Mapping[str, Any]) -> str:
 class ConversationState:
     """The state of one conversation that its agent shares with front ends and tools.
 
-    Safe from any thread: `values` and `live` are replaced, never mutated; `_lock` guards the replacement of notes.
+    Safe from any thread: `values`, `live` and `requests` are replaced, never mutated; `_lock` guards the replacement of notes.
     """
 
     def __init__(
@@ -187,6 +188,8 @@ class ConversationState:
         self.event_stream = EventStream(host.journal, self.key, host.settings.kept_events)
         self.live: Mapping[int, Operation] = {}
         """The current operations with their latest progress. Only the agent writes it."""
+        self.requests: tuple[SentRequest, ...] = ()
+        """The latest requests to its models, oldest first. Only the agent replaces it."""
         self.forms = ResultForms()
         self.rest: Callable[[], bool] = _never
         """The agent calls this when it has been idle; the agent is stopped if it returns True."""

@@ -57,7 +57,10 @@ class Remembering:
         )
         try:
             async with asyncio.timeout(self._session_log.host.settings.model_timeout):
-                text = await self._ask(request)
+                with self._session_log.requests.recorded(
+                    self._session_log.state.model_of(self._session_log.role).name, request
+                ):
+                    text = await self._ask(request)
             count = int(await self._blocking(lambda: memories.learn(self._user, text)))
         except Exception as error:  # noqa: BLE001 - whatever a model or a memory raises, the conversation goes on
             self._log.warning("nothing is remembered of the latest turns: %s", describe(error))

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from coterie.conversation.answers import StoredAnswer
 from coterie.conversation.entries import UserMessageEntry, identify
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
 from coterie.conversation.session.approvals import Approvals
@@ -67,6 +68,8 @@ class Session(Agent):
         self._wake = asyncio.Event()
         self._busy = False
         self._ready = False
+        self._answering = False
+        """Whether stored answers to operations are being applied."""
         self._idle_waiters: list[asyncio.Future[None]] = []
         self._cut_timer: asyncio.TimerHandle | None = None
         try:
@@ -95,6 +98,9 @@ class Session(Agent):
         await recover(self._session_log, self._scheduler)
         self._approvals.restore()
         self._inbox.extend(questions)
+        if answers := self._host.journal.answers.of(self._state.key):
+            self._answering = True
+            self._start_task(self._apply, answers)
         self._ready = True
         self._start_task(self._run_turns)
 
@@ -224,6 +230,31 @@ class Session(Agent):
         """Return the id of the newest event. The runtime calls this only after `on_start`."""
         return self._state.event_stream.last
 
+    async def _apply(self, answers: list[StoredAnswer]) -> None:
+        """Apply the answers that persons gave while the conversation was not open, with the checks of answers given now."""
+        try:
+            for each in answers:
+                try:
+                    await self._answer(each)
+                except (ConversationError, ValueError) as error:
+                    self.context.log.warning("the answer to op-%s, %s, is refused: %s", each.operation, each.action, error)
+                await self._host.journal.answers.remove(self._state.key, each)
+        finally:
+            self._answering = False
+            self._wake.set()
+
+    async def _answer(self, given: StoredAnswer) -> None:
+        number, person = given.operation, given.person if given.person is not None else self._state.user
+        match given.action:
+            case "approve":
+                await self.approve(ApproveOperation(number=number, person=person, consent=given.consent))
+            case "reject":
+                await self.reject(RejectOperation(number=number, person=person, why=given.why, consent=given.consent))
+            case "cancel":
+                await self.cancel(CancelOperation(number=number))
+            case _:
+                await self.resolve(Resolve(number=number, state=given.state, detail=given.why, person=person))
+
     # Messages of attempts.
 
     @on(interleave=True)
@@ -321,6 +352,7 @@ class Session(Agent):
         busy = (
             self._busy
             or not self._ready
+            or self._answering
             or self._writing
             or self._inbox
             or self._scheduler.progressing

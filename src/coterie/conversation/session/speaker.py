@@ -123,9 +123,12 @@ class Speaker:
         # A gateway makes such spans too; this runs in a task of its own.
         nest_chat(span)
         problem: BaseException | None = None
+        number = 0
         try:
             model = self._session_log.state.model_of(self._session_log.role)
-            stream = model.stream(without_strange_files(model, request))
+            sent = without_strange_files(model, request)
+            number = self._session_log.requests.begin(model.name, sent, turn)
+            stream = model.stream(sent)
             async for piece in stream:
                 heard.restart()
                 if isinstance(piece, ModelReply):
@@ -141,6 +144,7 @@ class Speaker:
             problem = error
             raise ModelError(f"{self._host.model.name} failed: {describe(error)}") from error
         finally:
+            self._session_log.requests.end(number, reply, problem)
             if span is not NO_SPAN:
                 safe = self._session_log.spans.without_secrets(reply, self._host.tools)
                 end_chat(span, request, safe, problem, self._session_log.spans.mask)

@@ -83,8 +83,10 @@ class SummaryWriter:
             step=f"summary {until}",
             priority=-1,
         )
+        model = log.state.model_of(log.role)
         try:
-            text = _checked(await log.host.complete(request, log.state.model_of(log.role)))[: settings.longest_summary]
+            with log.requests.recorded(model.name, request):
+                text = _checked(await log.host.complete(request, model))[: settings.longest_summary]
         except (ModelError, TimeoutError) as error:
             self._pause *= _LATER
             self._not_before = log.answered + self._pause

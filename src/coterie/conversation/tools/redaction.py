@@ -26,7 +26,10 @@ def without_secrets(name: str, secrets: Iterable[str], *, distinct: bool) -> str
 
 
 class SecretRedactor:
-    """Masks known secrets in texts. Parts of longer words or numbers are not masked."""
+    """Masks known secrets in texts. Parts of longer words or numbers are not masked.
+
+    `mask` is safe from any thread, as the table of patterns is replaced as a whole; one thread adds.
+    """
 
     def __init__(self) -> None:
         self._patterns: dict[str, re.Pattern[str]] = {}
@@ -36,16 +39,21 @@ class SecretRedactor:
         """Return whether a secret is known."""
         return bool(self._patterns)
 
-    def add(self, secrets: Iterable[str]) -> None:
-        """Add secrets to mask."""
+    def add(self, secrets: Iterable[str]) -> bool:
+        """Add secrets to mask; return whether one of them is new."""
+        patterns = dict(self._patterns)
         for secret in secrets:
             bare = _SEPARATORS.sub("", secret)
             letters = r"[\s.\-]*".join(map(re.escape, bare)) if bare.isalnum() else re.escape(secret)
             if bare:
-                self._patterns[bare] = re.compile(f"(?<!{_WORD}){letters}(?!{_WORD})")
+                patterns.setdefault(bare, re.compile(f"(?<!{_WORD}){letters}(?!{_WORD})"))
+        new = len(patterns) > len(self._patterns)
+        self._patterns = patterns
+        return new
 
     def mask(self, text: str) -> str:
         """Return a text with a mask for each secret in it."""
-        for bare in sorted(self._patterns, key=len, reverse=True):
-            text = self._patterns[bare].sub(MASK, text)
+        patterns = self._patterns
+        for bare in sorted(patterns, key=len, reverse=True):
+            text = patterns[bare].sub(MASK, text)
         return text
