@@ -118,6 +118,7 @@ def test_nothing_is_unpickled_or_evaluated() -> None:
             ("pickle.loads", "pickle.load", "eval", "exec", "marshal.loads", "importlib.import_module", "__import__"),
             "cli/application.py",  # the module of a command, from its own table
             "orchestrator/finding.py",  # the module of a kind, which the user's scenario file names
+            "kernel/displays.py",  # the module of a display, which a class of Coterie names
             "cluster/loading.py",  # the module of an agent, which a program of the cluster names
             "work/processes/sending.py",  # between a process and children of its own, through a pipe
         )

@@ -29,6 +29,11 @@ class Letter(Message):
 
 class Hold(Request[str]):
     guests: tuple[AgentRef, ...]
+    record: str | None = None
+
+
+class Close(Request[None]):
+    pass
 
 
 class Worker(Agent):
@@ -58,10 +63,15 @@ class Boss(Agent):
 
     @on(interleave=True)
     async def hold(self, message: Hold) -> str:
-        meeting = await self.context.use(Meetings).call("the budget", message.guests)
+        meeting = await self.context.use(Meetings).call("the budget", message.guests, record=message.record)
+        self.meeting = meeting
         await meeting.say("we spend <i>less</i>")
         await meeting.put_to_vote("cut", ["yes", "no"])
         return meeting.id
+
+    @on
+    async def close(self, _: Close) -> None:
+        await self.meeting.close("enough")
 
 
 class Live:

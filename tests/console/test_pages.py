@@ -8,10 +8,12 @@ import httpx
 import pytest
 
 from coterie.conversation import Conversation, OperationState, StoredConversations, tool
+from coterie.meetings import Meetings
+from coterie.runtime import Runtime
 from coterie.testing import eventually
 from tests.conversation.scripted import Script, by_words
 
-from .live import ANN, BOB, TOKEN, Fail, Hold, Live, Worker, living
+from .live import ANN, BOB, TOKEN, Boss, Close, Fail, Hold, Live, Worker, living
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +236,30 @@ def test_the_machine_tells_its_threads_and_rates(operator: httpx.Client) -> None
     assert "threads of Coterie" in page
     assert "town" in page
     assert operator.get("/cluster").status_code == 200
+
+
+def test_minutes_of_meetings_that_are_over_are_read_from_files(live: Live, operator: httpx.Client, tmp_path: Path) -> None:
+    folder = live.place / "club" / "meetings"
+    folder.mkdir(parents=True)
+    (folder.parent / "scenario.json").write_text('{"name": "club", "kind": "meeting"}')
+    with Runtime("club") as club:
+        club.provide(Meetings(folder=folder))
+        boss, guest = club.spawn(Boss, name="chief"), club.spawn(Worker, "quiet", name="visitor")
+        boss.ask(Hold((guest,), record="first")).result()
+        boss.ask(Close()).result()
+    (folder / "torn.jsonl").write_text("this is no line of JSON\n")
+    listed = operator.get("/meetings").text
+    assert "/minutes/run%20club/first" in listed
+    assert "torn.jsonl" in listed
+    page = operator.get("/minutes/run club/first").text
+    assert "chief: we spend &lt;i&gt;less&lt;/i&gt;" in page
+    assert "chief put to the vote: cut (yes, no)" in page
+    assert "visitor" in page
+    assert ">enough<" in page
+    assert operator.get("/minutes/run club/scenario").status_code == 404
+    assert operator.get("/minutes/run club/torn").status_code == 409
+    assert operator.get("/minutes/nowhere/first").status_code == 404
+    assert "first" in operator.get("/meetings?where=run club").text
 
 
 def test_a_meeting_of_two_hundred_is_shown_with_every_member(live: Live, operator: httpx.Client) -> None:

@@ -40,7 +40,7 @@ def result(cell: Any) -> str:
 
 def test_a_simulation_is_awaited_with_a_bar_and_shown_with_plots(executed: dict[str, list[Any]]) -> None:
     cells = executed["simulation"]
-    assert result(cells[2]).startswith("(12, ")
+    assert result(cells[1]).startswith("(12, ")
     shown = "".join(html(cells))
     assert "12 of 12 rounds" in shown
     assert "15 of 15 rounds" in shown
@@ -50,12 +50,12 @@ def test_a_simulation_is_awaited_with_a_bar_and_shown_with_plots(executed: dict[
 
 def test_agents_are_asked_and_shown(executed: dict[str, list[Any]]) -> None:
     cells = executed["agents"]
-    assert result(cells[2]) == "[3, 3, 3]"
+    assert result(cells[1]) == "[3, 3, 3]"
     assert "dice-1" in "".join(html(cells))
-    assert result(cells[4]).startswith("'http://127.0.0.1:")
+    assert result(cells[3]).startswith("'http://127.0.0.1:")
 
 
 def test_several_runs_go_on_at_once_and_agree(executed: dict[str, list[Any]]) -> None:
     cells = executed["many_runs"]
-    assert "place/walker-1" in result(cells[2])
-    assert result(cells[3]) == "True"
+    assert "place/walker-1" in result(cells[1])
+    assert result(cells[2]) == "True"

@@ -15,6 +15,7 @@ from coterie.conversation import Conversations
 from coterie.meetings import MeetingCollector, Meetings
 from coterie.memory import MemoryCollector, TieredMemory
 from coterie.models import ModelGateway, ModelRequest, RuleModel, TextMessage
+from coterie.rounds import Graph, RoundsCollector, Simulation, per_agent
 from coterie.runtime import RuntimeCollector
 from coterie.storage import SqliteDatabase
 from coterie.telemetry import StorageCollector, prometheus_text
@@ -46,6 +47,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             WorldCollector(World({"lake": 100})),
             WorkCollector(engine, actions),
             MeetingCollector(meetings),
+            RoundsCollector(Simulation(World(), [], Graph.chain(per_agent(print)))),
         )
 
 

@@ -18,9 +18,9 @@ from coterie.conversation import (
     Conversation,
     Conversations,
     Operation,
+    OperationAnswer,
     OperationState,
     SentRequest,
-    StoredAnswer,
     StoredConversations,
 )
 from coterie.conversation.entries import (
@@ -294,7 +294,7 @@ def _json(value: Mapping[str, Any]) -> str:
     return msgspec.json.encode(dict(value), enc_hook=str).decode()
 
 
-def _operation(operation: Operation, kind: str, answer: StoredAnswer | None) -> dict[str, Any]:
+def _operation(operation: Operation, kind: str, answer: OperationAnswer | None) -> dict[str, Any]:
     state, open_ = operation.state, kind != "stored"
     actions = []
     if state is OperationState.AWAITING_APPROVAL:

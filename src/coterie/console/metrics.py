@@ -15,7 +15,7 @@ from coterie.conversation import ConversationCollector, Conversations
 from coterie.errors import ExtraMissing
 from coterie.meetings import MeetingCollector, Meetings
 from coterie.memory import MemoryCollector, TieredMemory
-from coterie.rounds import Simulation
+from coterie.rounds import RoundsCollector, Simulation
 from coterie.runtime import RuntimeCollector
 from coterie.telemetry import ProcessThreadsCollector, prometheus_text
 from coterie.world import WorldCollector
@@ -45,6 +45,7 @@ def metrics_text(sources: Sources) -> str:
         ConversationCollector(*sources.of(Conversations).values()),
         MeetingCollector(*sources.of(Meetings).values()),
         *(MemoryCollector(memory, name=name) for name, memory in sources.of(TieredMemory).items()),
+        *(RoundsCollector(each, name=name) for name, each in sources.of(Simulation).items()),
         *(WorldCollector(each.plan.world, name=name) for name, each in sources.of(Simulation).items()),
         ProcessThreadsCollector(),
     )

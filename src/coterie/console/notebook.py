@@ -1,6 +1,7 @@
 """Simulations and runtimes in notebooks: rich displays, a progress bar, and runs that a cell awaits.
 
-``%load_ext coterie.console.notebook`` shows each `Simulation` and `Runtime` at the end of a cell as a table with plots.
+Each `Simulation` and `Runtime` at the end of a cell is shown as a table with plots, by the functions here, which they load when
+a notebook asks for a display. ``%load_ext coterie.console.notebook`` does the same for subclasses with displays of their own.
 ``await run(simulation, rounds=12)`` runs a simulation on a thread of its own, so that the loop of the notebook goes on.
 """
 

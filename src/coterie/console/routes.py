@@ -43,7 +43,7 @@ def routes(
     lines = AgentLogLines()
     logging.getLogger("coterie").addHandler(lines)
     agents, conversations = AgentPages(sources, options.rows, lines), ConversationPages(sources, options.rows)
-    memory, meetings, cluster = MemoryPage(sources), MeetingPages(sources), ClusterPage(sources)
+    memory, meetings, cluster = MemoryPage(sources), MeetingPages(sources, worlds.folders), ClusterPage(sources)
 
     def close() -> None:
         logging.getLogger("coterie").removeHandler(lines)
@@ -62,6 +62,7 @@ def routes(
         Page("/memory", "memory.html", memory.read, for_users=True),
         Page("/meetings", "meetings.html", meetings.meetings),
         Page("/meetings/{service}/{meeting}", "meeting.html", meetings.meeting),
+        Page("/minutes/{where}/{file}", "minutes.html", meetings.minutes),
         Page("/cluster", "cluster.html", cluster.read),
         Page("/machine", "machine.html", MachinePage(sources, clock).read),
         Page("/audit", "audit.html", lambda _: {"entries": audit()}),

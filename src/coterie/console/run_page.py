@@ -21,6 +21,7 @@ from coterie.errors import CoterieError, HistoryGone
 from coterie.errors.orchestrator import RunUnknown
 from coterie.orchestrator import Plot, Scenario, Summary, Table, load_run, run_status
 from coterie.orchestrator.control import PARAMETERS
+from coterie.orchestrator.folder import MEETINGS
 from coterie.orchestrator.running import scenario_of_run
 from coterie.rounds import RoundResult
 from coterie.rounds.engine.timeline import Span
@@ -74,6 +75,7 @@ class RunPage:
             "steerable": status is not None and status.live,
             "command": self._commands.state(path) if path is not None else None,
             "reading": 1.0,
+            "minutes": path is not None and (path / MEETINGS).is_dir(),
             "world": None,
             "agents": None,
             "plots": [],

@@ -6,7 +6,7 @@ gets answers at once, with safe tools only; its result is delivered between turn
 results, and each prompt is a pure function of that log. The application supplies the model and the tools.
 """
 
-from coterie.conversation.answers import StoredAnswer
+from coterie.conversation.answers import OperationAnswer
 from coterie.conversation.conversation import Conversation, Conversations
 from coterie.conversation.events import (
     AnyConversationEvent,
@@ -68,6 +68,7 @@ __all__ = [
     "McpServer",
     "McpToolPolicy",
     "Operation",
+    "OperationAnswer",
     "OperationChanged",
     "OperationProgressed",
     "OperationState",
@@ -79,7 +80,6 @@ __all__ = [
     "Secret",
     "SentRequest",
     "StopAnswer",
-    "StoredAnswer",
     "StoredConversations",
     "Summarise",
     "TextWritten",

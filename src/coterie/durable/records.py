@@ -74,7 +74,7 @@ class StoredMessage(msgspec.Struct, frozen=True):
     context: bytes | None = None
 
 
-class StoredAnswer(msgspec.Struct, frozen=True):
+class OperationAnswer(msgspec.Struct, frozen=True):
     """The recorded answer to a request with an idempotency key. `request` is a digest of the request."""
 
     request: bytes

@@ -9,8 +9,8 @@ from coterie.durable.claims import check_claim
 from coterie.durable.records import (
     DurableChange,
     Identity,
+    OperationAnswer,
     OutgoingMessage,
-    StoredAnswer,
     StoredEvent,
     StoredMessage,
     StoredState,
@@ -83,13 +83,13 @@ class DurableStore:
         """
         return self.database.write(lambda write: _apply_all(changes, write), durable=False, timeout=_PATIENCE)
 
-    def answer(self, identity: Identity, idempotency_key: str) -> StoredAnswer | None:
+    def answer(self, identity: Identity, idempotency_key: str) -> OperationAnswer | None:
         """Return the recorded answer to a request, or None."""
         row = self.database.row(
             "SELECT request, body FROM durable_answers WHERE kind = ? AND key = ? AND idempotency_key = ?",
             (identity.kind, identity.key, idempotency_key),
         )
-        return None if row is None else StoredAnswer(bytes(row[0]), bytes(row[1]))
+        return None if row is None else OperationAnswer(bytes(row[0]), bytes(row[1]))
 
     def due(self, identity: Identity, now: float, limit: int) -> list[StoredMessage]:
         """Return the messages for an agent that are due, oldest first, at most `limit`."""

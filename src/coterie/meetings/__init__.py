@@ -26,6 +26,7 @@ from coterie.meetings.service import Meetings
 from coterie.meetings.state.floor import Chair, ContractNet, Floor, Open, RaisedHands, RoundRobin, Selector
 from coterie.meetings.state.records import MeetingView, Utterance
 from coterie.meetings.state.termination import Decided, Lasted, MaxTurns, Silence, TerminationCondition, TextSaid
+from coterie.meetings.stored import StoredMinutes, minutes_line, stored_minutes
 
 __all__ = [
     "Accept",
@@ -51,6 +52,7 @@ __all__ = [
     "RoundRobin",
     "Selector",
     "Silence",
+    "StoredMinutes",
     "TerminationCondition",
     "TextSaid",
     "Timing",
@@ -59,5 +61,7 @@ __all__ = [
     "Utterances",
     "Welcome",
     "YourTurn",
+    "minutes_line",
     "read_minutes",
+    "stored_minutes",
 ]

@@ -6,10 +6,12 @@ replayed. Agents decide by themselves, and `coterie.world` stores the outcome.
 """
 
 from coterie.rounds.collecting import Reporter, by_agent, by_round, by_stage, by_type
+from coterie.rounds.exposition import RoundsCollector
 from coterie.rounds.gathering import Closing, Gathering
 from coterie.rounds.graph import END, Edge, Graph, Stage, commit, for_all, per_agent, together
 from coterie.rounds.groups import AgentGroup, ColumnTurn
 from coterie.rounds.member import Member
+from coterie.rounds.observing import RoundsMetrics
 from coterie.rounds.plan import Activation, Change, Mode
 from coterie.rounds.proposals import Proposal, Verdict
 from coterie.rounds.results import Result, RoundResult
@@ -33,6 +35,8 @@ __all__ = [
     "Reporter",
     "Result",
     "RoundResult",
+    "RoundsCollector",
+    "RoundsMetrics",
     "Selection",
     "Simulation",
     "Stage",

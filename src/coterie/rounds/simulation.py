@@ -24,14 +24,14 @@ from coterie.rounds.engine.engine import RoundEngine
 from coterie.rounds.engine.restoring import cut_off, make_checkpoint, restore_engine
 from coterie.rounds.engine.run_span import in_run_span
 from coterie.rounds.engine.strategies import strategy_of
-from coterie.rounds.engine.timeline import Span
 from coterie.rounds.graph import Graph
 from coterie.rounds.groups import AgentGroup
+from coterie.rounds.observing import ObservedSimulation
 from coterie.rounds.plan import Activation, Change, Membership, Mode, OnError, Plan, Settle
 from coterie.rounds.proposals import Binding
 from coterie.rounds.recorded import STARTED, RecordedDecisions, versions
 from coterie.rounds.results import OnRound, Result, RoundResult
-from coterie.runtime import Dispatcher, Runtime
+from coterie.runtime import Dispatcher
 from coterie.tables import DataTable
 from coterie.world import EventLog, ExternalEvent, World
 from coterie.world.resolvers import FirstCome, Resolver
@@ -39,7 +39,7 @@ from coterie.world.resolvers import FirstCome, Resolver
 _EVERYTHING = 2**63
 
 
-class Simulation:
+class Simulation(ObservedSimulation):
     """Agents that act on a world in rounds. The same seed gives the same digest, whatever the timing.
 
     ::
@@ -228,16 +228,6 @@ class Simulation:
         checkpoints = self._checkpoints()
         newest = checkpoints.newest() if checkpoints is not None else None
         return newest.round if newest is not None else 0
-
-    @property
-    def runtime(self) -> Runtime | None:
-        """The runtime of its agents, to be observed from any thread; None before the first run. It stops with the run."""
-        return self._engine.executors.runtime if self._engine is not None else None
-
-    def timeline(self, newest: int = 1_000) -> tuple[Span, ...]:
-        """Return the newest turns and waits of the current or last run. From any thread. Raises `InvalidSetting`."""
-        check_number("Simulation.timeline", newest, least=1, whole=True)
-        return tuple(self._engine.timeline.spans[-newest:]) if self._engine is not None else ()
 
     def join(self, name: str) -> None:
         """Add an agent from the next round on. Raises `InvalidSetting` for an unknown name."""

@@ -148,6 +148,8 @@ class Runtime(DurableRuntime):
     def __repr__(self) -> str:
         return f"<Runtime {self.node}>"
 
+    _repr_html_ = inspection.display
+
     # Agents.
 
     def spawn(

@@ -18,6 +18,7 @@ from coterie.rounds.engine.deadlines import UserCodeWatch
 from coterie.rounds.engine.failures import MechanismsFailed, ResolverFailures
 from coterie.rounds.engine.lives import note_lives
 from coterie.rounds.engine.settling import RoundSettler
+from coterie.rounds.engine.timeline import RoundCounts
 from coterie.rounds.engine.tokens import OpenRound
 from coterie.rounds.groups import AgentGroup, ColumnIntents
 from coterie.rounds.plan import Plan
@@ -90,6 +91,7 @@ class CommitMaker:
         self.each_round = True
         """Whether the end of each round is durable, and not only that of a run, and one each second."""
         self._flushed = 0.0
+        self.counts = RoundCounts()
         self.steps: list[RecordedStep] = []
         """The steps of the interleaving that the next commit records."""
         self.outside: deque[Event] = deque()
@@ -219,6 +221,7 @@ class CommitMaker:
             self.note([ExternalEvent(ROUND, details=details, round=opened.number)], opened.number, durable=durable)
         opened.span.set({"coterie.round": opened.number, "coterie.digest": digest, "coterie.forfeits": forfeits})
         opened.span.end()
+        self.counts.settled(opened.events, forfeits, self._world.clock.monotonic())
         return digest
 
     def flush(self) -> None:

@@ -76,7 +76,7 @@ class RoundEngine:
         self.deadlines = Deadlines(clock, plan.turn_timeout if self.replaying is None else None, self.inbox)
         self.executors = ExecutorPool(self.participants, plan.dispatcher, clock, self.inbox, self.deadlines.begin)
         self.watch = self.settling.watch = self.deadlines.watch
-        self.timeline = Timeline(clock.monotonic(), plan.spans)
+        self.timeline = Timeline(clock.monotonic(), plan.spans, self.settling.counts)
 
     def reopen(self) -> None:
         """Open threads again after `close`, between two rounds. Each agent goes on as it is."""

@@ -9,6 +9,7 @@ import msgspec
 
 from coterie.concurrency import Signal
 from coterie.concurrency.threads import stack_of
+from coterie.kernel.displays import html_of
 from coterie.runtime.cells.await_stacks import await_stacks
 from coterie.runtime.cells.cell import AgentCell
 from coterie.runtime.cells.states import Suspension
@@ -101,3 +102,8 @@ def _shown(value: object) -> str:
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 1_000
 _SHORT.maxlist = _SHORT.maxdict = _SHORT.maxtuple = _SHORT.maxset = 100
+
+
+def display(runtime: object) -> str | None:
+    """Return the display of a runtime in a notebook; None without the extra `console`."""
+    return html_of(runtime, "coterie.console.notebook:runtime_html")
