@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from coterie.concurrency import start_thread
 
@@ -102,7 +105,8 @@ def collector() -> Iterator[Collector]:
 
 
 def read_file(path: Path) -> Spans:
-    """Return the spans of a file, which must be one JSON document of OTLP."""
+    """Return the spans of a file, which must be one JSON document of OTLP that the parser of the protocol's own schema takes."""
+    check_schema(json.loads(path.read_text()))
     return Spans(
         Read(
             each["traceId"],
@@ -120,6 +124,26 @@ def read_file(path: Path) -> Spans:
         for scope in resource["scopeSpans"]
         for each in scope["spans"]
     )
+
+
+def check_schema(document: Any) -> None:
+    """Parse a document by the schema of the protocol. Raises `ParseError` for a field or a value that it does not know.
+
+    OTLP writes ids in hexadecimal, where the JSON of protocol buffers has base64.
+    """
+    ids = {"traceId", "spanId", "parentSpanId"}
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, list):
+            return list(map(changed, value))
+        if isinstance(value, dict):
+            return {
+                key: b64encode(bytes.fromhex(each)).decode() if key in ids else changed(each) for key, each in value.items()
+            }
+        return value
+
+    parse: Any = json_format.Parse
+    parse(json.dumps(changed(document)), TracesData())
 
 
 def _plain(value: dict[str, Any]) -> Any:

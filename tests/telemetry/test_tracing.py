@@ -326,6 +326,25 @@ def test_a_file_is_complete_json_at_any_time(file: Path) -> None:
     assert file.read_text().count("\n") == 0
 
 
+def test_every_kind_of_value_is_written_as_the_protocol_has_it(file: Path) -> None:
+    values = {
+        "f": 0.5,
+        "n": float("nan"),
+        "i": float("-inf"),
+        "b": True,
+        "w": -(2**62),
+        "t": "\u2028<&>",
+        "l": ["a", "b"],
+        "e": [],
+    }
+    with Tracing(file) as tracing, tracing.provider.get_tracer("mine").start_as_current_span("own") as own:
+        own.set_attributes(values)
+        own.add_event("it rains", {"drops": 3})
+        own.record_exception(ValueError("wet"))
+    found = read_file(file).one("own").attributes
+    assert found == values | {"n": "NaN", "i": "-Infinity"}
+
+
 def test_a_provider_of_the_program_gets_the_spans_and_stays_open() -> None:
     exporter = InMemorySpanExporter()
     provider = TracerProvider()

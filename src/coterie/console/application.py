@@ -34,6 +34,7 @@ from coterie.kernel import Clock
 from coterie.kernel.access import AccessToken
 
 _LONGEST_FORM = 65_536
+_NEARLY = 0.9
 _OPERATOR = "operator"
 _log = logging.getLogger(__name__)
 
@@ -124,12 +125,14 @@ class ConsoleApplication:
         self.viewers += 1
         try:
             while not self.closing.is_set():
-                parts, cost = await run_in_threadpool(self._costed, page, request, visit)
+                parts, cost, whole = await run_in_threadpool(self._costed, page, request, visit)
                 changed = {name: html for name, html in parts.items() if sent.get(name) != html}
                 sent.update(changed)
                 # The smaller of two: the first one loads templates, and one may have read a long log.
-                fair = min(cost, before) / self._options.share
-                pause = max(self._options.period, min(fair, self._options.slowest))
+                usual = min(cost, before)
+                pause = max(self._options.period, min(usual / self._options.share, self._options.slowest))
+                if whole:
+                    pause = max(pause, usual / self._options.most_share)
                 before = cost
                 silent = 0.0 if changed else silent + pause
                 if changed:
@@ -142,15 +145,18 @@ class ConsoleApplication:
         finally:
             self.viewers -= 1
 
-    def _costed(self, page: Page, request: Request, visit: Visit) -> tuple[dict[str, str], float]:
-        began = time.thread_time()
+    def _costed(self, page: Page, request: Request, visit: Visit) -> tuple[dict[str, str], float, bool]:
+        """Return the parts, the processor time that they took, and whether the page has read nearly all that there is."""
+        began, whole = time.thread_time(), True
         try:
-            parts = self._renderer.parts(page, self._read(page, request, visit))
+            values = self._read(page, request, visit)
+            whole = values.get("reading", 1.0) >= _NEARLY
+            parts = self._renderer.parts(page, values)
         except ConsoleProblem as problem:
             parts = {"problem": self._renderer.notice(problem.message)}
         else:
             parts["problem"] = ""
-        return parts, time.thread_time() - began
+        return parts, time.thread_time() - began, whole
 
     def _read(self, page: Page, request: Request, visit: Visit) -> dict[str, Any]:
         try:

@@ -17,8 +17,8 @@ from coterie.console.sources import Sources
 from coterie.conversation import (
     Conversation,
     Conversations,
+    DeferredAnswer,
     Operation,
-    OperationAnswer,
     OperationState,
     SentRequest,
     StoredConversations,
@@ -294,7 +294,7 @@ def _json(value: Mapping[str, Any]) -> str:
     return msgspec.json.encode(dict(value), enc_hook=str).decode()
 
 
-def _operation(operation: Operation, kind: str, answer: OperationAnswer | None) -> dict[str, Any]:
+def _operation(operation: Operation, kind: str, answer: DeferredAnswer | None) -> dict[str, Any]:
     state, open_ = operation.state, kind != "stored"
     actions = []
     if state is OperationState.AWAITING_APPROVAL:

@@ -30,7 +30,9 @@ class ConsoleOptions(msgspec.Struct, frozen=True, kw_only=True):
     share: float = 0.007
     """The part of one processor that the updates of a page may take: costly pages are updated less often."""
     slowest: float = 5.0
-    """The longest time between two updates of a page, however costly it is."""
+    """The longest time between two updates of a page that costs more, as far as `most_share` allows."""
+    most_share: float = 0.015
+    """The part of one processor that the updates of a page take at most, except while a page reads a long log for the first time."""
     heartbeat: float = 15.0
     """Silence after which a stream sends a comment, so that proxies keep the connection."""
     rows: int = 100
@@ -43,6 +45,7 @@ class ConsoleOptions(msgspec.Struct, frozen=True, kw_only=True):
         check_number("ConsoleOptions.period", self.period, above=0)
         check_number("ConsoleOptions.share", self.share, above=0)
         check_number("ConsoleOptions.slowest", self.slowest, above=0)
+        check_number("ConsoleOptions.most_share", self.most_share, above=0)
         check_number("ConsoleOptions.heartbeat", self.heartbeat, above=0)
         check_number("ConsoleOptions.rows", self.rows, least=1, whole=True)
         if not self.expose and not is_loopback(self.host):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +30,8 @@ _LOOKED_THROUGH = 20_000
 """Events that a filter looks through."""
 _WINDOW, _LEAP_POINTS = 10_000, 50
 """The newest events that a leap looks at, which a world has in memory; and the points of plots that it takes from them."""
+_LIVE_SECONDS = 0.05
+"""Processor time that one look at a live world reads for."""
 _OUTRUN = 2
 """Looks in a row that were outrun by the world, after which the reader leaps."""
 
@@ -60,6 +63,8 @@ class WorldReader:
         """The events of the round that has not ended, unless they are too many."""
         self._stride, self._last_digest = 1, ""
         self._newest, self._outrun, self._leapt = 0, 0, False
+        self._could = _LOOKED_THROUGH
+        """The events that the last look could read."""
 
     def want(self, keys: Sequence[str]) -> None:
         """Keep the numbers of these keys too; the log is read anew for one that was not kept."""
@@ -75,10 +80,12 @@ class WorldReader:
         With `leap`, it leaves out events of a world that grows faster than it may read, and goes on with the newest ones. Later,
         without `leap`, it reads everything.
         """
-        newest, known = world.sequence, first_known(world)
+        newest, known, began = world.sequence, first_known(world), time.thread_time()
         if self._leapt and not leap:
             self._begin()
-        self._outrun = self._outrun + 1 if self._newest and newest - self._newest > budget // 2 else 0
+        # The world has outrun a look if it made more events since than that could read.
+        grown, could = newest - self._newest, min(budget // 2, self._could)
+        self._outrun = self._outrun + 1 if self._newest and grown > could else 0
         self._newest = newest
         if leap and self._outrun >= _OUTRUN and self._leap(world, newest):
             return 1.0
@@ -89,7 +96,11 @@ class WorldReader:
             self._begin()
             self._newest = newest
         end = min(newest, self.read + budget)
+        first, self._could = self.read, budget
         while self.read < end:
+            if leap and time.thread_time() - began > _LIVE_SECONDS:
+                self._could = self.read - first
+                break
             last = min(end, self.read + 2_000)
             for event in history(world, self.read + 1, last):
                 self._take(world, event)

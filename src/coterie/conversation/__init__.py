@@ -6,7 +6,7 @@ gets answers at once, with safe tools only; its result is delivered between turn
 results, and each prompt is a pure function of that log. The application supplies the model and the tools.
 """
 
-from coterie.conversation.answers import OperationAnswer
+from coterie.conversation.answers import DeferredAnswer
 from coterie.conversation.conversation import Conversation, Conversations
 from coterie.conversation.events import (
     AnyConversationEvent,
@@ -54,6 +54,7 @@ __all__ = [
     "ConversationCollector",
     "ConversationSettings",
     "Conversations",
+    "DeferredAnswer",
     "Delivered",
     "DurableAssistant",
     "Effect",
@@ -68,7 +69,6 @@ __all__ = [
     "McpServer",
     "McpToolPolicy",
     "Operation",
-    "OperationAnswer",
     "OperationChanged",
     "OperationProgressed",
     "OperationState",

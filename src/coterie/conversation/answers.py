@@ -28,7 +28,7 @@ ON CONFLICT (namespace, operation) DO UPDATE SET body = excluded.body
 """
 
 
-class OperationAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class DeferredAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to one operation; a later one replaces it. The program applies it when it opens the conversation next."""
 
     operation: int
@@ -53,7 +53,7 @@ class AnswerStore:
         self._codec = Codec()
         database.migrate(SCHEMA)
 
-    def put(self, namespace: str, answer: OperationAnswer) -> Pending[None]:
+    def put(self, namespace: str, answer: DeferredAnswer) -> Pending[None]:
         """Store an answer instead of an earlier one to the same operation."""
         body = self._codec.encode(answer)
 
@@ -62,15 +62,15 @@ class AnswerStore:
 
         return self._database.write(work)
 
-    def of(self, namespace: str) -> list[OperationAnswer]:
+    def of(self, namespace: str) -> list[DeferredAnswer]:
         """Return the answers to operations of a conversation, by the numbers of the operations."""
         rows = self._database.rows("SELECT body FROM conversation_answers WHERE namespace = ? ORDER BY operation", (namespace,))
         try:
-            return [self._codec.decode(row[0], OperationAnswer) for row in rows]
+            return [self._codec.decode(row[0], DeferredAnswer) for row in rows]
         except DecodeFailed as error:
             raise ConversationDamaged(namespace, error) from error
 
-    def remove(self, namespace: str, answer: OperationAnswer) -> Pending[None]:
+    def remove(self, namespace: str, answer: DeferredAnswer) -> Pending[None]:
         """Delete an answer that was applied or refused."""
 
         def work(write: Transaction) -> None:

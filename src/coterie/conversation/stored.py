@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from coterie.concurrency import Rank, new_lock
-from coterie.conversation.answers import OperationAnswer
+from coterie.conversation.answers import DeferredAnswer
 from coterie.conversation.forgetting import ForgetReport, forget_conversation, forget_user
 from coterie.conversation.history import HistoryPolicy, Summarise
 from coterie.conversation.journal import Journal, LogRecord, key_of, namespace_of, parts_of
@@ -71,7 +71,7 @@ class ConversationReading(ABC):
         with self.reading() as journal:
             return tuple(journal.ledger.all(key_of(namespace_of(namespace))))
 
-    def answers(self, namespace: str | Iterable[str]) -> tuple[OperationAnswer, ...]:
+    def answers(self, namespace: str | Iterable[str]) -> tuple[DeferredAnswer, ...]:
         """Return the answers to operations that take effect when the conversation is opened next, oldest first."""
         with self.reading() as journal:
             return tuple(journal.answers.of(key_of(namespace_of(namespace))))
@@ -154,7 +154,7 @@ class StoredConversations(ConversationReading):
 
     def approve(
         self, namespace: str | Iterable[str], operation: Operation | str | int, *, person: str | None = None
-    ) -> OperationAnswer:
+    ) -> DeferredAnswer:
         """Approve an operation that awaits approval. `person` is the user of the conversation unless given.
 
         Raises as the others `UnknownOperation`, `TransitionRefused` if its state does not fit, and `StorageLocked`.
@@ -163,11 +163,11 @@ class StoredConversations(ConversationReading):
 
     def reject(
         self, namespace: str | Iterable[str], operation: Operation | str | int, why: str = "", *, person: str | None = None
-    ) -> OperationAnswer:
+    ) -> DeferredAnswer:
         """Reject an operation that awaits approval."""
         return self._answer(namespace, operation, "reject", OperationState.CANCELLED, why=why, person=person)
 
-    def cancel(self, namespace: str | Iterable[str], operation: Operation | str | int) -> OperationAnswer:
+    def cancel(self, namespace: str | Iterable[str], operation: Operation | str | int) -> DeferredAnswer:
         """Cancel an operation that has not ended."""
         return self._answer(namespace, operation, "cancel", OperationState.CANCELLED)
 
@@ -179,7 +179,7 @@ class StoredConversations(ConversationReading):
         why: str = "",
         *,
         person: str | None = None,
-    ) -> OperationAnswer:
+    ) -> DeferredAnswer:
         """Resolve an operation of unknown outcome, or one that was running when the program ended, as `Conversation.resolve`."""
         if str(state) not in ("succeeded", "failed", "retry"):
             raise InvalidSetting("resolve.state", str(state), "succeeded, failed, or retry")
@@ -197,7 +197,7 @@ class StoredConversations(ConversationReading):
 
     def _answer(
         self, namespace: str | Iterable[str], operation: Operation | str | int, action: str, after: OperationState, **given: Any
-    ) -> OperationAnswer:
+    ) -> DeferredAnswer:
         parts = namespace_of(namespace)
         number = number_of(operation)
         with self._writing() as journal:
@@ -207,7 +207,7 @@ class StoredConversations(ConversationReading):
             if not _fits(action, now):
                 raise TransitionRefused(now.id, now.state, after, f"it cannot be answered by {action} now")
             person = given.pop("person", None)
-            answer = OperationAnswer(
+            answer = DeferredAnswer(
                 operation=number,
                 action=action,
                 consent=now.consent,

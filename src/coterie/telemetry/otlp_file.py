@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,6 +16,7 @@ _BATCH = 512
 """Spans that are written together."""
 _EVERY = 1_000_000_000
 """Nanoseconds after which a span that ends is written with those before it."""
+_WORDS = {inf: "Infinity", -inf: "-Infinity"}
 _BEGIN, _END = b'{"resourceSpans":[', b"]}"
 
 
@@ -126,7 +128,8 @@ def _value(value: Any) -> dict[str, Any]:
     if isinstance(value, int):
         return {"intValue": str(value)}
     if isinstance(value, float):
-        return {"doubleValue": value}
+        # The JSON of protocol buffers has words for what JSON has no number for.
+        return {"doubleValue": value if isfinite(value) else _WORDS.get(value, "NaN")}
     if isinstance(value, str):
         return {"stringValue": value}
     return {"arrayValue": {"values": [_value(each) for each in value]}}

@@ -19,7 +19,7 @@ _NOT_STORED = "a request of %s is not stored: %s"
 _log = logging.getLogger(__name__)
 
 
-class RequestRecords:
+class RequestRecorder:
     """Records requests as they are sent. Only the conversation's thread uses it; others read `ConversationState.requests`.
 
     The newest `settings.kept_requests` stay in memory: the oldest is dropped for each new one. With `settings.stored_requests`

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from coterie.conversation.answers import OperationAnswer
+from coterie.conversation.answers import DeferredAnswer
 from coterie.conversation.entries import UserMessageEntry, identify
 from coterie.conversation.operations.operation import CancelAnswer, Operation, OperationState
 from coterie.conversation.session.approvals import Approvals
@@ -230,7 +230,7 @@ class Session(Agent):
         """Return the id of the newest event. The runtime calls this only after `on_start`."""
         return self._state.event_stream.last
 
-    async def _apply(self, answers: list[OperationAnswer]) -> None:
+    async def _apply(self, answers: list[DeferredAnswer]) -> None:
         """Apply the answers that persons gave while the conversation was not open, with the checks of answers given now."""
         try:
             for each in answers:
@@ -243,7 +243,7 @@ class Session(Agent):
             self._answering = False
             self._wake.set()
 
-    async def _answer(self, given: OperationAnswer) -> None:
+    async def _answer(self, given: DeferredAnswer) -> None:
         number, person = given.operation, given.person if given.person is not None else self._state.user
         match given.action:
             case "approve":

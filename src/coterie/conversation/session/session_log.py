@@ -31,7 +31,7 @@ from coterie.conversation.roles import AssistantRole
 from coterie.conversation.sanitize import storable
 from coterie.conversation.session.prompt import Prompt
 from coterie.conversation.session.prompt_window import MOST, PAGE, PromptWindow
-from coterie.conversation.session.request_records import RequestRecords
+from coterie.conversation.session.request_records import RequestRecorder
 from coterie.conversation.session.session_spans import SessionSpans
 from coterie.conversation.state import ConversationState
 from coterie.conversation.tools.redaction import SecretRedactor
@@ -82,7 +82,7 @@ class SessionLog:
         self._finished: dict[int, Operation] = {}
         """The latest finished operations, which the ledger may not have yet."""
         self._redactor = SecretRedactor()
-        self.requests = RequestRecords(state, self._redactor)
+        self.requests = RequestRecorder(state, self._redactor)
         self.last_operation = opened.last_operation
         self.last_turn = opened.last_turn
         for entry in self.entries():
