@@ -46,7 +46,8 @@ def test_a_silent_member_is_lost_and_does_not_come_back() -> None:
         directory.report(MemberReport(member(name), names={}))
     assert directory.take_name("x", member("a")) == (True, None)
     directory.set_address("x", "a-1", "coterie://a-1/x#1")
-    time.now = 4.0
+    for time.now in (2.0, 4.0):
+        directory.expire()
     directory.report(MemberReport(member("b")))
     time.now = 6.0
     directory.expire()
@@ -77,6 +78,41 @@ def test_a_new_directory_gives_out_no_name_before_it_knows_those_of_all_nodes() 
     assert not given
     assert holder is not None
     assert holder.node == "b"
+
+
+def test_a_new_directory_learns_from_the_first_report_who_is_alive_and_who_has_left() -> None:
+    time = Time()
+    directory = Directory(ClusterSettings(lost_after=5.0), time)
+    directory.report(MemberReport(member("z"), names={}))
+    whole = MemberReport(
+        member("a"), names={}, members=[member("b"), member("z")], gone=["z-1", "c-1"], classes=["bank:Account"]
+    )
+    view = directory.report(whole)
+    assert [each.name for each in view.members] == ["a", "b"]
+    assert view.classes == ["bank:Account"]
+    # Its name is not given out before `b` has said which it holds.
+    assert directory.take_name("x", member("a")) == (False, None)
+    assert directory.report(MemberReport(member("c"))).lost
+    assert not directory.report(MemberReport(member("c", 2), names={})).verdict
+    time.now = 2.0
+    directory.expire()
+    directory.report(MemberReport(member("a")))
+    directory.report(MemberReport(member("c", 2)))
+    for time.now in (4.0, 5.5):
+        directory.expire()
+    assert [each.runtime for each in directory.view().members] == ["a-1", "c-2"]
+
+
+def test_a_directory_that_has_stood_still_gives_no_member_up() -> None:
+    time = Time()
+    directory = Directory(ClusterSettings(lost_after=5.0), time)
+    directory.report(MemberReport(member("a"), names={}))
+    time.now = 30.0
+    directory.expire()
+    assert [each.name for each in directory.view().members] == ["a"]
+    for time.now in (32.0, 34.0, 36.0):
+        directory.expire()
+    assert not directory.view().members
 
 
 def test_another_version_of_the_wire_is_refused() -> None:

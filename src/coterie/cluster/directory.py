@@ -27,8 +27,9 @@ class Holding(msgspec.Struct, frozen=True):
 class Directory:
     """Who is alive, and which names are taken. Safe from any thread: `_lock` guards its tables.
 
-    It holds nothing that its members do not know: a new directory asks them for their names. Until those of which it knows
-    that they exist (`expected`, by the names of their Ray actors) have reported, it gives out no name.
+    It holds nothing that its members do not know: each tells a new directory its names, the other members, those that have left,
+    and the classes. So no member is missed because it reports later than others. Until all nodes, and those of which it knows that they
+    exist (`expected`, by the names of their Ray actors), have reported, it gives out no name.
     """
 
     def __init__(self, settings: ClusterSettings, now: Callable[[], float], expected: Iterable[str] = ()) -> None:
@@ -44,6 +45,7 @@ class Directory:
         self._classes: dict[str, None] = {}
         self._expected = set(expected)
         self._patience = now() + settings.lost_after
+        self._looked_at = now()
         self._id = secrets.token_hex(8)
         self._views = 0
 
@@ -57,6 +59,8 @@ class Directory:
             if report.leaving:
                 self._remove(runtime, "it has stopped")
                 return self._view(runtime)
+            for each in report.gone:
+                self._remove(each, "it had left the cluster before this directory began")
             earlier = [
                 each.runtime
                 for each in self._members.values()
@@ -66,6 +70,9 @@ class Directory:
                 self._remove(each, f"it was replaced by {runtime}")
             self._members[runtime] = member
             self._heard[runtime] = self._now()
+            for other in report.members:
+                self._adopt(other)
+            self._classes.update(dict.fromkeys(report.classes))
             self._expected.discard(member.actor)
             for name in report.ended:
                 if name in self._names and self._names[name].runtime == runtime:
@@ -80,6 +87,10 @@ class Directory:
         """Give up the members that are silent, and the nodes whose machine is not among the living `machines`."""
         now, living = self._now(), None if machines is None else set(machines)
         with self._lock:
+            if now - self._looked_at > self.settings.lost_after / 2:
+                # This process itself has stood still, so it cannot tell who was silent.
+                self._heard = dict.fromkeys(self._members, now)
+            self._looked_at = now
             for runtime, member in list(self._members.items()):
                 silence = now - self._heard[runtime]
                 if silence > self.settings.lost_after:
@@ -140,6 +151,14 @@ class Directory:
         if reason is not None:
             return ClusterView([], verdict=f"{member.name} was given up: {reason}", lost=True)
         return None
+
+    def _adopt(self, member: ClusterMember) -> None:
+        """Take a member of an earlier directory, which has not reported to this one yet; it is lost if it stays silent."""
+        replaced = any(each.is_node and each.name == member.name for each in self._members.values()) and member.is_node
+        if member.runtime in self._members or member.runtime in self._lost or replaced:
+            return
+        self._members[member.runtime] = member
+        self._heard[member.runtime] = self._now()
 
     def _remove(self, runtime: str, why: str) -> None:
         member = self._members.pop(runtime, None)

@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 _clock = SystemClock()
 _REFRESH = 0.05
 """Seconds between two questions of this process for a member that it does not know."""
+_GONE_KEPT = 1_000
 
 
 class Membership:
@@ -37,7 +38,10 @@ class Membership:
         self._view = ClusterView([])
         self._by_runtime: dict[str, ClusterMember] = {}
         self._asked_at = 0.0
-        self._wants_names = False
+        self._told = ""
+        """The directory that knows what this process knows; a view of another one may miss members."""
+        self._gone: dict[str, None] = {}
+        """The runtimes that have left the cluster."""
         self._homes = Homes([])
         self._wakes = AutoResetEvent()
         self._left = False
@@ -132,13 +136,9 @@ class Membership:
         """Ask the directory for its view; with `report` as a sign of life of this process."""
         self._asked_at = _clock.monotonic()
         try:
-            if report:
-                said = self._describe_self()
-                said = said if self._wants_names else MemberReport(said.member, said.ended)
-                data = self._ask("report", encode(said), timeout=max(5.0, self.settings.lost_after))
-            else:
-                data = self._ask("view", timeout=5.0)
-            view = decode(data, ClusterView)
+            view = self._report(whole=not self._told) if report else decode(self._ask("view", timeout=5.0), ClusterView)
+            if not view.verdict and not self._left and (view.wants_names or view.directory != self._told):
+                view = self._report(whole=True)
         except ClusterUnavailable as error:
             if not self.problem:
                 _log.warning("%s", error)
@@ -150,12 +150,21 @@ class Membership:
             if view.lost:
                 self._lost(view.verdict)
             return
-        if report:
-            self._wants_names = view.wants_names
         self._take(view)
         self._wakes.set()
-        if report and view.wants_names:
-            self.refresh(report=True)
+
+    def _report(self, *, whole: bool) -> ClusterView:
+        """Report to the directory; with `whole` also what a new one has to know."""
+        said, timeout = self._describe_self(), max(1.0, self.settings.lost_after / 2)
+        if whole:
+            view = self._view
+            said = MemberReport(said.member, said.ended, said.names or {}, view.members, list(self._gone), view.classes)
+        else:
+            said = MemberReport(said.member, said.ended)
+        view = decode(self._ask("report", encode(said), timeout=timeout), ClusterView)
+        if whole and not view.verdict:
+            self._told = view.directory
+        return view
 
     def _take(self, view: ClusterView) -> None:
         by_runtime = {each.runtime: each for each in view.members}
@@ -163,6 +172,9 @@ class Membership:
         with self._lock:
             if view.directory == self._view.directory and view.number < self._view.number:
                 return
+            self._gone.update(dict.fromkeys(self._by_runtime.keys() - by_runtime.keys()))
+            while len(self._gone) > _GONE_KEPT:
+                del self._gone[next(iter(self._gone))]
             self._view, self._by_runtime = view, by_runtime
             if homes != self._homes:
                 self._homes = homes

@@ -50,7 +50,12 @@ def _agreed(
     options = {"runtime_env": runtime_env} if runtime_env else {}
     try:
         directory = DirectoryActor.options(
-            name=rays.DIRECTORY, namespace=rays.NAMESPACE, lifetime="detached", get_if_exists=True, **options
+            name=rays.DIRECTORY,
+            namespace=rays.NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            scheduling_strategy=rays.on_head(),
+            **options,
         ).remote(encode(wanted))
         outcome = decode(rays.call(directory, "call", "settings_of", encode(None), timeout=timeout), CallResult)
     except Exception as error:

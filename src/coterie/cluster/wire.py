@@ -89,7 +89,13 @@ class MemberReport(msgspec.Struct, frozen=True):
     ended: list[str] = []
     """The names of agents of the cluster that have ended there."""
     names: dict[str, str] | None = None
-    """All names that its agents hold, with their addresses, if the directory has asked for them."""
+    """All names that its agents hold, with their addresses, if it reports to this directory for the first time."""
+    members: list[ClusterMember] = []
+    """The members that it knows, if it reports to this directory for the first time."""
+    gone: list[str] = []
+    """The runtimes that have left the cluster, as far as it knows, if it reports to this directory for the first time."""
+    classes: list[str] = []
+    """The classes of durable agents that it knows, if it reports to this directory for the first time."""
     leaving: bool = False
 
 
@@ -104,6 +110,7 @@ class ClusterView(msgspec.Struct, frozen=True):
     lost: bool = False
     """Whether it had been a member, and was given up."""
     wants_names: bool = False
+    """Whether the directory does not know the names that the agents of the member hold."""
     directory: str = ""
     """The directory that has given the view; a restarted one is another."""
     number: int = 0
