@@ -23,7 +23,7 @@ class Machines:
     """Ray on this machine. Each of its machines is a process with children, which a test may kill or freeze."""
 
     def __init__(self) -> None:
-        os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0")
+        os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0", RAY_worker_niceness="0")
         from ray.cluster_utils import Cluster as RayCluster  # noqa: PLC0415 - it takes a second
 
         config = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 1000, "health_check_timeout_ms": 1000}

@@ -19,6 +19,8 @@ from coterie.errors.cluster import ClusterError, ClusterUnavailable
 PORT = 6379
 MARK = "COTERIE_CLUSTER"
 """The environment variable that all processes inherit which `start_head` and `join` start."""
+_NICENESS = {"RAY_worker_niceness": "0"}
+"""Ray would give its processes the lowest priority but four, and a node that starves counts as lost."""
 _WITHIN = 120.0
 _GRACE = 10.0
 
@@ -157,7 +159,7 @@ def _ray(command: str, arguments: Sequence[str], token: Path | None) -> None:
     whole = [sys.executable, "-m", "ray.scripts.scripts", command, *arguments]
     try:
         done = subprocess.run(  # noqa: S603 - Ray's own command
-            whole, capture_output=True, text=True, check=False, timeout=_WITHIN, env={**os.environ, MARK: "1"}
+            whole, capture_output=True, text=True, check=False, timeout=_WITHIN, env={**_NICENESS, **os.environ, MARK: "1"}
         )
     except subprocess.TimeoutExpired as error:
         raise ClusterUnavailable("this machine", f"`ray {command}` has not ended after {_WITHIN:g} s") from error
