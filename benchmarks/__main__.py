@@ -11,7 +11,7 @@ import os
 import platform
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from benchmarks import (
@@ -40,7 +40,7 @@ from benchmarks import (
 from benchmarks.baseline import Baseline
 from benchmarks.harness import MachineLoad, Row
 
-BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
+BENCHMARKS: dict[str, Callable[[], Iterable[Row]]] = {
     "ask-outside": throughput.ask_from_outside,
     "ask-within": throughput.ask_from_within,
     "askers": throughput.askers,

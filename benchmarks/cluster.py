@@ -136,13 +136,17 @@ def two_nodes() -> Iterator[Any]:
         machines.shutdown()
 
 
-def all_rows() -> list[Row]:
+def all_rows() -> Iterator[Row]:
+    """Yield the rows as they are measured: it takes some minutes."""
     with contextlib.ExitStack() as stack:
         try:
             cluster = stack.enter_context(two_nodes())
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the machine's
-            return [Row("cluster", f"left out: Ray cannot start on this machine: {error}")]
-        return [*_messages(cluster), *_spawning(cluster), *_simulation(cluster)]
+            yield Row("cluster", f"left out: Ray cannot start on this machine: {error}")
+            return
+        yield from _messages(cluster)
+        yield from _spawning(cluster)
+        yield from _simulation(cluster)
 
 
 def _messages(cluster: Any) -> list[Row]:

@@ -118,7 +118,7 @@ class RayTransport:
     def room(self, target: str) -> Completion | None:
         """Return None if a sender need not wait, or a completion: it is done when there is room, or after `send_timeout`."""
         peer = self._peers.get(target)
-        return peer.outbox.room(_clock.monotonic()) if peer is not None else None
+        return None if peer is None or peer.outbox.has_room else peer.outbox.room(_clock.monotonic())
 
     def close(self, node: str) -> None:
         """Send what waits, for a second at most, and send and receive no more."""

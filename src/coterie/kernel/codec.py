@@ -61,6 +61,8 @@ class Codec:
         self._conversion = Conversion(self._check_foreign, self._supported, lambda: list(self._kinds.values()))
         self._loose: weakref.WeakKeyDictionary[type, tuple[tuple[str, Any], ...]] = weakref.WeakKeyDictionary()
         """The fields that leave the class of a value open, by class."""
+        self._packing: weakref.WeakKeyDictionary[type, tuple[str, tuple[tuple[str, Any], ...], bool]] = weakref.WeakKeyDictionary()
+        """What `pack` needs of a class, while its name leads to it: the name, those fields, and whether it is generic."""
         self._decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
         # Classes that are made by functions are not kept alive.
         self._kinds: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
@@ -92,15 +94,13 @@ class Codec:
         that would arrive as plain data, or a union of types that the reader could not distinguish.
         """
         kind = type(value)
-        loose = self._loose.get(kind)
-        for name, hint in self._examine(kind) if loose is None else loose:
-            lost = lost_in(getattr(value, name), hint)
+        name, loose, generic = self._packing.get(kind) or self._prepare(kind)
+        for field, hint in loose:
+            lost = lost_in(getattr(value, field), hint)
             if lost is not None:
-                raise _plain_data(lost, f"the field {name!r} of a {kind.__qualname__}")
-        open_ = bool(getattr(kind, "__parameters__", ())) and any(
-            lost_in(getattr(value, name), Any) is not None for name in kind.__struct_fields__
-        )
-        return Packed(self.register(kind), self.encode(value), open_)
+                raise _plain_data(lost, f"the field {field!r} of a {kind.__qualname__}")
+        open_ = generic and any(lost_in(getattr(value, each), Any) is not None for each in kind.__struct_fields__)
+        return Packed(name, self.encode(value), open_)
 
     def encode_as(self, value: Any, kind: Any) -> bytes:
         """Return `value` as bytes, for a reader that decodes it as `kind`. Raises `EncodeFailed` as `pack` does."""
@@ -130,9 +130,13 @@ class Codec:
         and qualified name.
         """
         name = name or self._names.get(kind) or f"{kind.__module__}:{kind.__qualname__}"
-        if self._kinds.get(name) is not kind:
+        before = self._kinds.get(name)
+        if before is not kind:
+            if before is not None:
+                self._packing.pop(before, None)
             self._kinds[name] = kind
             self._names[kind] = name
+            self._packing.pop(kind, None)
         return name
 
     def resolve(self, name: str, base: type[T]) -> type[T]:
@@ -153,6 +157,13 @@ class Codec:
             # Only now, so that names from outside cannot fill the table with unrelated classes.
             self._kinds[name] = kind
         return kind
+
+    def _prepare(self, kind: type) -> tuple[str, tuple[tuple[str, Any], ...], bool]:
+        """Return what `pack` needs of a class, and register it."""
+        known = self._loose.get(kind)
+        loose = self._examine(kind) if known is None else known
+        found = self._packing[kind] = self.register(kind), loose, bool(getattr(kind, "__parameters__", ()))
+        return found
 
     def _examine(self, kind: type) -> tuple[tuple[str, Any], ...]:
         """Check the types of a class's fields, once, and return those that leave the class of a value open."""

@@ -50,6 +50,7 @@ class FrameQueue:
         self.ended = ""
         """Why the last runtime has ended, if it was said."""
         self._limits = limits
+        self._largest, self._most, self._most_bytes = limits.max_message, limits.queue_messages, limits.queue_bytes
         self._lock = new_lock(Rank.RECORDS)
         self._queue: deque[bytes] = deque()
         self._bytes = 0
@@ -67,17 +68,14 @@ class FrameQueue:
 
         Raises `MessageTooLarge`, and `TransportError` if the queue is full or the runtime has ended.
         """
-        size, limits = len(frame), self._limits
-        if size > limits.max_message:
-            raise MessageTooLarge(self.name, size, limits.max_message)
+        size, queue = len(frame), self._queue
+        if size > self._largest:
+            raise MessageTooLarge(self.name, size, self._largest)
         with self._lock:
-            current = node == self.node
-            full = len(self._queue) >= _HARD * limits.queue_messages or (
-                self._bytes + size > _HARD * limits.queue_bytes and self._bytes > 0
-            )
-            if current and not full:
-                self._queue.append(frame)
-                self._bytes += size
+            current, bytes_ = node == self.node, self._bytes
+            if current and len(queue) < _HARD * self._most and (bytes_ + size <= _HARD * self._most_bytes or not bytes_):
+                queue.append(frame)
+                self._bytes = bytes_ + size
                 return
             self.refused += 1
         if not current:
@@ -106,7 +104,7 @@ class FrameQueue:
 
     def room(self, now: float) -> Signal | None:
         """Return None if senders need not wait, or a signal that is set when they need not any more."""
-        if self._has_room(1.0):
+        if self.has_room:
             return None
         with self._lock:
             if self._has_room(1.0):
@@ -142,8 +140,13 @@ class FrameQueue:
             room.set()
         return before
 
+    @property
+    def has_room(self) -> bool:
+        """True if senders need not wait."""
+        return len(self._queue) <= self._most and self._bytes <= self._most_bytes
+
     def _has_room(self, part: float) -> bool:
-        return len(self._queue) <= part * self._limits.queue_messages and self._bytes <= part * self._limits.queue_bytes
+        return len(self._queue) <= part * self._most and self._bytes <= part * self._most_bytes
 
     def _take_room(self, part: float) -> Signal | None:
         """Return the signal of the waiting senders, and forget it, if there is room. The caller holds the lock."""

@@ -51,11 +51,12 @@ class LinkStatistics:
 class _Peer:
     """The received frames of one peer. Guarded by the link's lock for it."""
 
-    __slots__ = ("deliverable", "delivering", "early", "expected", "gap_timer", "given_up", "lock")
+    __slots__ = ("deliverable", "delivered", "delivering", "early", "expected", "gap_timer", "given_up", "lock")
 
     def __init__(self) -> None:
         self.lock = new_lock(Rank.LINK)
         self.expected = 1
+        self.delivered = 0
         self.early: dict[int, tuple[float, bytes]] = {}
         """Payloads that came too early, by number, with their times of arrival; in the order of arrival."""
         self.given_up: dict[int, None] = {}
@@ -97,7 +98,7 @@ class Link:
         self._lock = new_lock(Rank.RECORDS)
         self._out: dict[str, int] = {}
         self._peers: dict[str, _Peer] = {}
-        self._counts = dict.fromkeys(LinkStatistics.__dataclass_fields__, 0)
+        self._counts = dict.fromkeys(LinkStatistics.__dataclass_fields__.keys() - {"delivered"}, 0)
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(_Frame)
         self.liveness = PeerLiveness(timers, silence, self._ask_for_life, lost)
@@ -149,7 +150,8 @@ class Link:
                 self._sort_in(peer, frame)
         if in_turn:
             self._deliver_all(frame.source, peer, (frame.payload,))
-        self._hand_over(frame.source, peer)
+        if peer.deliverable:
+            self._hand_over(frame.source, peer)
 
     def close(self) -> None:
         """Receive no more frames."""
@@ -168,7 +170,7 @@ class Link:
     def statistics(self) -> LinkStatistics:
         """The counts of frames so far."""
         with self._lock:
-            return LinkStatistics(**self._counts)
+            return LinkStatistics(**self._counts, delivered=sum(peer.delivered for peer in self._peers.values()))
 
     def _sort_in(self, peer: _Peer, frame: _Frame) -> None:
         if frame.sequence < peer.expected:
@@ -233,12 +235,14 @@ class Link:
 
     def _deliver_all(self, source: str, peer: _Peer, batch: Iterable[bytes]) -> None:
         """Deliver payloads, and then let another thread deliver. The caller has set `delivering`."""
+        count = 0
         try:
             for payload in batch:
                 self._deliver(source, payload)
-                self._count("delivered")
+                count += 1
         finally:
             with peer.lock:
+                peer.delivered += count
                 peer.delivering = False
 
     def _count(self, what: str, by: int = 1) -> None:

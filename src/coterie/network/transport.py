@@ -113,7 +113,7 @@ class NetworkTransport:
     def room(self, target: str) -> Completion | None:
         """Return None if a sender need not wait, or a completion: it is done when there is room, or after `send_timeout`."""
         peer = self._by_node.get(target)
-        return peer.room(self._clock.monotonic()) if peer is not None else None
+        return None if peer is None or peer.has_room else peer.room(self._clock.monotonic())
 
     def close(self, node: str) -> None:
         """Send what is queued, for a second at most, say goodbye to the peers, and disconnect."""

@@ -276,11 +276,12 @@ class Node:
 
     def _deliver(self, source: str, frame: DeliverFrame) -> None:
         services = self.services
-        reply = self._reply_to(source, frame)
+        reply = self._reply_to(source, frame) if frame.correlation else None
         agent = services.recipient(frame.to)
         try:
             message = services.codec.unpack(frame.message, Message, agent.forms if agent is not None else None)
-            _check(frame, message, agent)
+            if frame.correlation or frame.idempotency_key:
+                _check(frame, message, agent)
         except (CodecError, InvalidSetting) as error:
             _log.warning("a message from node %s for %s was discarded: %s", source, frame.to, error)
             if reply is not None:
@@ -291,7 +292,7 @@ class Node:
             self._forget_watch(message.agent.address, frame.to)
         sender = services.reference(frame.sender) if frame.sender is not None else None
         delivery = DurableDelivery(idempotency_key=frame.idempotency_key) if frame.idempotency_key else None
-        context = services.carrier.unpack(frame.context)
+        context = services.carrier.unpack(frame.context) if frame.context is not None else None
         envelope = Envelope(message, sender, reply, deadline, frame.priority, context=context, delivery=delivery)
         if agent is None:
             services.dead_endpoint(frame.to).deliver(envelope)
@@ -302,10 +303,8 @@ class Node:
                 self._asking[source, frame.correlation] = self._losses[source], agent, envelope
         self._put(agent, envelope)
 
-    def _reply_to(self, source: str, frame: DeliverFrame) -> RemoteReply | None:
-        """Return a new reply for the asker of a message, if there is one."""
-        if not frame.correlation:
-            return None
+    def _reply_to(self, source: str, frame: DeliverFrame) -> RemoteReply:
+        """Return a new reply for the asker of a message."""
         if frame.ahead > 0:
             return RemoteStream(self, source, frame.correlation, frame.to.name, frame.ahead)
         return RemoteReply(self, source, frame.correlation, frame.to.name)
