@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 import logging
+from collections.abc import Callable
 from dataclasses import asdict
 from random import Random
 from threading import Event
@@ -6,8 +9,9 @@ from threading import Event
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.msgpack import decode
 
-from coterie.concurrency import Timers
+from coterie.concurrency import Timers, start_thread
 from coterie.errors import TransportError
 from coterie.kernel import SystemClock
 from coterie.messaging import LocalTransport
@@ -253,3 +257,40 @@ def test_a_frame_that_the_transport_refuses_leaves_no_gap() -> None:
     here.send("there", b"two")
     assert got == [b"one", b"two"]
     assert (here.statistics.sent, there.statistics.lost) == (2, 0)
+
+
+class OrderedWire(Wire):
+    """A transport with queues. While the first frame is queued, another thread sends the second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queued: list[bytes] = []
+        self.interrupts: list[Callable[[], object]] = []
+        self.second = Event()
+
+    def outbox(self, target: str) -> OrderedWire:
+        return self
+
+    def put(self, node: str, frame: bytes) -> None:
+        while self.interrupts:
+            start_thread(self.interrupts.pop(), "second")
+            # It must not get in between; without the lock it would, within this time.
+            self.second.wait(0.05)
+        self.queued.append(frame)
+        if len(self.queued) == 2:
+            self.second.set()
+
+    def flush(self) -> None:
+        assert self.queued
+
+
+def test_frames_of_several_threads_are_queued_in_the_order_of_their_numbers() -> None:
+    wire, timers = OrderedWire(), Timers(SystemClock())
+    link = Link("here", wire, timers, lambda *_: None)
+    wire.interrupts.append(lambda: link.send("there", b"2"))
+    link.send("there", b"1")
+    assert wire.second.wait(10)
+    assert [decode(frame) for frame in wire.queued] == [["here", 1, b"1"], ["here", 2, b"2"]]
+    assert link.statistics.sent == 2
+    link.close()
+    timers.close()

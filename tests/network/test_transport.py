@@ -292,23 +292,23 @@ def test_a_clock_that_differs_is_named(hosts: Hosts, monkeypatch: pytest.MonkeyP
 def test_a_full_queue_holds_senders_back_and_then_refuses() -> None:
     peer = Peer("two", Topology({"two": NodeEntry("localhost:1")}, queue_messages=2, queue_bytes=1_000, send_timeout=5.0))
     peer.renew("two-1")
-    peer.send("two-1", b"a")
-    peer.send("two-1", b"b")
+    peer.put("two-1", b"a")
+    peer.put("two-1", b"b")
     assert peer.room(0.0) is None
-    peer.send("two-1", b"c")
+    peer.put("two-1", b"c")
     room = peer.room(0.0)
     assert room is not None
     assert peer.room(1.0) is room
-    peer.send("two-1", b"d")
+    peer.put("two-1", b"d")
     with pytest.raises(TransportError, match=r"4 messages of 4 bytes wait for two already: no connection has been made yet"):
-        peer.send("two-1", b"e")
+        peer.put("two-1", b"e")
     assert peer.status().refused == 1
     assert peer.take(2, 100) == [b"a", b"b"]
     before = room.done
     assert peer.take(1, 100) == [b"c"]
     assert (before, room.done) == (False, True)
     assert peer.room(0.0) is None
-    peer.send("two-1", b"x" * 1_500)
+    peer.put("two-1", b"x" * 1_500)
     late = peer.room(0.0)
     assert late is not None
     done = []
@@ -317,21 +317,21 @@ def test_a_full_queue_holds_senders_back_and_then_refuses() -> None:
         done.append(late.done)
     assert done == [False, True]
     with pytest.raises(TransportError, match="wait for two already"):
-        peer.send("two-1", b"x" * 600)
+        peer.put("two-1", b"x" * 600)
 
 
 def test_what_waits_for_a_runtime_that_has_ended_is_dropped_and_counted() -> None:
     peer = Peer("two", Topology({"two": NodeEntry("localhost:1")}, queue_messages=1))
     assert peer.renew("two-1") == ""
     for _ in range(2):
-        peer.send("two-1", b"a")
+        peer.put("two-1", b"a")
     room = peer.room(0.0)
     assert peer.renew("two-2") == "two-1"
     assert room is not None
     assert room.done
     assert (peer.status().dropped, peer.status().queued) == (2, 0)
     with pytest.raises(TransportError, match="the runtime two-1 of two has ended"):
-        peer.send("two-1", b"b")
+        peer.put("two-1", b"b")
 
 
 def test_an_ask_of_a_runtime_that_is_away_ends(hosts: Hosts) -> None:

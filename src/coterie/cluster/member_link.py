@@ -74,7 +74,16 @@ class MemberLink:
         """True if frames wait, and may still be sent."""
         return bool(self._rest is not None or self.outbox.queued)
 
+    def put(self, node: str, frame: bytes) -> None:
+        """Queue a frame. Raises `MessageTooLarge`, and `TransportError` if too much waits or the runtime has ended."""
+        self.outbox.put(node, frame)
+
     def flush(self) -> None:
+        """Send what waits, unless the thread of the links does so soon."""
+        if not self.collected:
+            self._flush()
+
+    def _flush(self) -> None:
         """Send what waits, if no other thread does and the connection takes it."""
         while (self.outbox.queued or self._rest is not None) and not self._stalled and self._connection is not None:
             if not self._begin():
@@ -107,7 +116,7 @@ class MemberLink:
             return True
         self._streak = 0
         self.collected = False
-        self.flush()
+        self._flush()
         return False
 
     def end(self, why: str) -> None:
@@ -185,7 +194,7 @@ class MemberLink:
                 self._thread.watch(connection, READ, self._look)
         finally:
             self._writing = False
-        self.flush()
+        self._flush()
 
     def _lose(self, why: str) -> None:
         """Give the connection up, and make it again. The caller has set `_writing`."""
@@ -231,7 +240,7 @@ class MemberLink:
         if self.outbox.ended:
             self.end(self.outbox.ended)
         self._thread.watch(connection, READ, self._look)
-        self.flush()
+        self._flush()
 
 
 _TEXTS = {

@@ -103,17 +103,21 @@ class RayTransport:
 
     def send(self, source: str, target: str, frame: bytes) -> None:  # noqa: ARG002 - it serves one runtime
         """Queue a frame for a runtime, and send it unless many come together. Raises `TransportError` if it cannot arrive."""
-        peer = self._peers.get(target)
-        if peer is None or self._closed:
-            if self._closed:
-                raise TransportError("this runtime has stopped")
-            if target == self._node and self._receive is not None:
-                self._receive(frame)
-                return
-            peer = self._meet(target)
-        peer.outbox.put(target, frame)
-        if not peer.collected:
+        peer = self.outbox(target)
+        if peer is not None:
+            peer.put(target, frame)
             peer.flush()
+        elif self._receive is not None:
+            self._receive(frame)
+
+    def outbox(self, target: str) -> MemberLink | None:
+        """Return the queue of the frames to a runtime; None for the own one. Raises `TransportError` if it is no member."""
+        if self._closed:
+            raise TransportError("this runtime has stopped")
+        peer = self._peers.get(target)
+        if peer is None and target != self._node:
+            peer = self._meet(target)
+        return peer
 
     def room(self, target: str) -> Completion | None:
         """Return None if a sender need not wait, or a completion: it is done when there is room, or after `send_timeout`."""

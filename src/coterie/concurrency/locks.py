@@ -86,6 +86,8 @@ class Rank(enum.IntEnum):
     """One completion and its callbacks."""
     TIMERS = 90
     """The heap of deadlines."""
+    OUTGOING = 95
+    """The number of the next frame to one node, while it is queued."""
     RECORDS = 100
     """Counters and bounded records: dead letters, statistics."""
 

@@ -61,7 +61,9 @@ class Codec:
         self._conversion = Conversion(self._check_foreign, self._supported, lambda: list(self._kinds.values()))
         self._loose: weakref.WeakKeyDictionary[type, tuple[tuple[str, Any], ...]] = weakref.WeakKeyDictionary()
         """The fields that leave the class of a value open, by class."""
-        self._packing: weakref.WeakKeyDictionary[type, tuple[str, tuple[tuple[str, Any], ...], bool]] = weakref.WeakKeyDictionary()
+        self._packing: weakref.WeakKeyDictionary[type, tuple[str, tuple[tuple[str, Any], ...], bool]] = (
+            weakref.WeakKeyDictionary()
+        )
         """What `pack` needs of a class, while its name leads to it: the name, those fields, and whether it is generic."""
         self._decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
         # Classes that are made by functions are not kept alive.

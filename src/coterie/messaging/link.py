@@ -13,7 +13,7 @@ import msgspec
 from coterie.concurrency import Rank, Timer, Timers, new_lock
 from coterie.errors import TransportError
 from coterie.messaging.liveness import PeerLiveness
-from coterie.messaging.transport import Transport
+from coterie.messaging.transport import QueueingTransport, Transport
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +46,16 @@ class LinkStatistics:
     """Frames that arrived after they had been counted as lost, and were discarded."""
     malformed: int = 0
     """Data that are not a frame."""
+
+
+class _Outgoing:
+    """The frames to one node so far. `lock` guards the number."""
+
+    __slots__ = ("lock", "number")
+
+    def __init__(self) -> None:
+        self.lock = new_lock(Rank.OUTGOING)
+        self.number = 0
 
 
 class _Peer:
@@ -96,9 +106,10 @@ class Link:
         self._timers = timers
         self._deliver = deliver
         self._lock = new_lock(Rank.RECORDS)
-        self._out: dict[str, int] = {}
+        self._out: dict[str, _Outgoing] = {}
         self._peers: dict[str, _Peer] = {}
-        self._counts = dict.fromkeys(LinkStatistics.__dataclass_fields__.keys() - {"delivered"}, 0)
+        self._counts = dict.fromkeys(LinkStatistics.__dataclass_fields__.keys() - {"delivered", "sent"}, 0)
+        self._outbox = transport.outbox if isinstance(transport, QueueingTransport) else None
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(_Frame)
         self.liveness = PeerLiveness(timers, silence, self._ask_for_life, lost)
@@ -108,17 +119,30 @@ class Link:
         """Send a payload to a node. Raises `TransportError` if it certainly cannot arrive there."""
         if node != self.node:
             self.liveness.watch(node)
-        with self._lock:
-            sequence = self._out[node] = self._out.get(node, 0) + 1
-            self._counts["sent"] += 1
+        out = self._out.get(node)
+        if out is None:
+            with self._lock:
+                out = self._out.setdefault(node, _Outgoing())
+        outbox = self._outbox(node) if self._outbox is not None else None
+        if outbox is None:
+            self._send_at_once(node, out, payload)
+            return
+        with out.lock:
+            # Only in one step do the frames of several threads have the order of their numbers.
+            outbox.put(node, self._encoder.encode(_Frame(self.node, out.number + 1, payload)))
+            out.number += 1
+        outbox.flush()
+
+    def _send_at_once(self, node: str, out: _Outgoing, payload: bytes) -> None:
+        with out.lock:
+            sequence = out.number = out.number + 1
         try:
             self._transport.send(self.node, node, self._encoder.encode(_Frame(self.node, sequence, payload)))
         except TransportError:
-            with self._lock:
+            with out.lock:
                 # The number is used again, or else the receiver would wait for this frame.
-                if self._out[node] == sequence:
-                    self._out[node] = sequence - 1
-                self._counts["sent"] -= 1
+                if out.number == sequence:
+                    out.number = sequence - 1
             raise
 
     def receive(self, data: bytes) -> None:
@@ -170,7 +194,11 @@ class Link:
     def statistics(self) -> LinkStatistics:
         """The counts of frames so far."""
         with self._lock:
-            return LinkStatistics(**self._counts, delivered=sum(peer.delivered for peer in self._peers.values()))
+            sent, delivered = (
+                sum(out.number for out in self._out.values()),
+                sum(peer.delivered for peer in self._peers.values()),
+            )
+            return LinkStatistics(**self._counts, sent=sent, delivered=delivered)
 
     def _sort_in(self, peer: _Peer, frame: _Frame) -> None:
         if frame.sequence < peer.expected:

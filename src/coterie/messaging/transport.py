@@ -32,6 +32,27 @@ class Transport(Protocol):
         ...
 
 
+class Outbox(Protocol):
+    """The queue of the frames to one node."""
+
+    def put(self, node: str, frame: bytes) -> None:
+        """Queue a frame for a runtime; call nothing else. Raises `TransportError` if it certainly cannot arrive."""
+        ...
+
+    def flush(self) -> None:
+        """See that what is queued is sent."""
+        ...
+
+
+@runtime_checkable
+class QueueingTransport(Protocol):
+    """A transport that keeps the order in which frames are queued. So the link numbers and queues them in one step."""
+
+    def outbox(self, target: str) -> Outbox | None:
+        """Return the queue of the frames to a node; None if `send` delivers them at once. Raises `TransportError`."""
+        ...
+
+
 @runtime_checkable
 class BufferingTransport(Protocol):
     """A transport that holds senders back."""

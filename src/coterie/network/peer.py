@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from coterie.concurrency import Signal
@@ -36,6 +38,8 @@ class Peer(FrameQueue):
 
     def __init__(self, name: str, topology: Topology) -> None:
         super().__init__(name, topology)
+        self.wake: Callable[[], None] = lambda: None
+        """Wakes the I/O thread."""
         self.connected = False
         """True once both sides have introduced themselves on the present connection."""
         self.stalled = False
@@ -52,12 +56,17 @@ class Peer(FrameQueue):
         """True if frames wait for it."""
         return bool(self._queue)
 
-    def send(self, node: str, frame: bytes) -> None:
-        """Queue a frame for a runtime of the peer, as `put`; an error says how the connection is."""
+    def put(self, node: str, frame: bytes, slow: str = "") -> None:
+        """Queue a frame for a runtime of the peer; an error says how the connection is."""
         if self.connected:
-            self.put(node, frame)
+            super().put(node, frame)
         else:
-            self.put(node, frame, self.detail)
+            super().put(node, frame, slow or self.detail)
+
+    def flush(self) -> None:
+        """Let the I/O thread send what is queued."""
+        if not self.stalled:
+            self.wake()
 
     def status(self) -> PeerStatus:
         """Return the state and the counts."""

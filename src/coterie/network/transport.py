@@ -91,6 +91,8 @@ class NetworkTransport:
             raise
         if self._keys is None and not self.topology.is_local:
             _log.warning("node %s lets any process on its network in, and does not encrypt: limits.encrypt is false", self.name)
+        for peer in self._peers.values():
+            peer.wake = thread.wake
         self._thread = thread
         register_fork_handler(self)
         if self._admit:
@@ -98,17 +100,21 @@ class NetworkTransport:
 
     def send(self, source: str, target: str, frame: bytes) -> None:  # noqa: ARG002 - it serves one runtime
         """Queue a frame for a runtime. Never blocks. Raises `TransportError` if it is unknown, has ended, or takes no more."""
-        thread, peer = self._thread, self._by_node.get(target)
-        if thread is None:
-            raise TransportError(f"{self!r} serves no runtime")
+        peer = self.outbox(target)
         if peer is not None:
-            peer.send(target, frame)
-            if not peer.stalled:
-                thread.wake()
-        elif target == self._node and self._receive is not None:
+            peer.put(target, frame)
+            peer.flush()
+        elif self._receive is not None:
             self._receive(frame)
-        else:
+
+    def outbox(self, target: str) -> Peer | None:
+        """Return the queue of the frames to a runtime; None for the own one. Raises `TransportError` if it is unknown."""
+        if self._thread is None:
+            raise TransportError(f"{self!r} serves no runtime")
+        peer = self._by_node.get(target)
+        if peer is None and target != self._node:
             raise TransportError(self._reason(target))
+        return peer
 
     def room(self, target: str) -> Completion | None:
         """Return None if a sender need not wait, or a completion: it is done when there is room, or after `send_timeout`."""
