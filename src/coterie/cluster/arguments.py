@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
+import weakref
 from typing import Any
 
 import msgspec
@@ -51,17 +52,28 @@ def find_class(name: str, node: str) -> type[Agent]:
 
 def pack(codec: Codec, kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
     """Return the arguments of a constructor as bytes. Raises `EncodeFailed`."""
-    hints = _Hints(kind)
+    hints = _hints_of(kind)
     positional = [_packed(codec, value, hints.at(place)) for place, value in enumerate(args)]
     return encode(_Arguments(positional, {name: _packed(codec, value, hints.of(name)) for name, value in kwargs.items()}))
 
 
 def unpack(codec: Codec, kind: type, data: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments of a constructor. Raises `DecodeFailed`."""
-    hints = _Hints(kind)
+    hints = _hints_of(kind)
     arguments = msgspec.msgpack.decode(data, type=_Arguments)
     positional = tuple(_unpacked(codec, packed, hints.at(place)) for place, packed in enumerate(arguments.positional))
     return positional, {name: _unpacked(codec, packed, hints.of(name)) for name, packed in arguments.named.items()}
+
+
+_HINTS: weakref.WeakKeyDictionary[type, _Hints] = weakref.WeakKeyDictionary()
+"""The types of constructors that were asked for before. Two threads store equal entries."""
+
+
+def _hints_of(kind: type) -> _Hints:
+    found = _HINTS.get(kind)
+    if found is None:
+        found = _HINTS[kind] = _Hints(kind)
+    return found
 
 
 class _Hints:

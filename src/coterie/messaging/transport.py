@@ -32,7 +32,7 @@ class Transport(Protocol):
         ...
 
 
-class Outbox(Protocol):
+class FrameOutbox(Protocol):
     """The queue of the frames to one node."""
 
     def put(self, node: str, frame: bytes) -> None:
@@ -48,7 +48,7 @@ class Outbox(Protocol):
 class QueueingTransport(Protocol):
     """A transport that keeps the order in which frames are queued. So the link numbers and queues them in one step."""
 
-    def outbox(self, target: str) -> Outbox | None:
+    def outbox(self, target: str) -> FrameOutbox | None:
         """Return the queue of the frames to a node; None if `send` delivers them at once. Raises `TransportError`."""
         ...
 
