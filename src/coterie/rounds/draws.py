@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from coterie.errors import InvalidSetting
@@ -20,10 +21,16 @@ _GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133
 _UNIT = 2.0**-53
 
 
+@lru_cache(maxsize=256)
 def stream_key(seed: int | str, number: int, stage: str, visit: int) -> int:
     """Return the part of the source of draws that all agents of a stage share."""
     text = f"{type(seed).__name__}:{seed}/{number}/{visit}/{stage}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+@lru_cache(maxsize=16_384)
+def _hash_of(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
 class Draws:
@@ -32,17 +39,17 @@ class Draws:
     __slots__ = ("_state",)
 
     def __init__(self, name: str, key: int) -> None:
-        own = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
-        self._state = _mixed(own ^ key)
+        self._state = _mixed(_hash_of(name) ^ key)
 
     def random(self) -> float:
         """Return a number from 0 up to, and without, 1."""
-        self._state = (self._state + _GOLDEN) & _MASK
-        return (_mixed(self._state) >> 11) * _UNIT
+        self._state = value = (self._state + _GOLDEN) & _MASK
+        return (_mixed(value) >> 11) * _UNIT
 
     def below(self, count: int) -> int:
         """Return a whole number from 0 up to, and without, `count`; all are equally likely, but for less than one in 2**53."""
-        _check(count, count)
+        if count < 1:
+            _check(count, count)
         return int(self.random() * count)
 
     def chance(self, probability: float) -> bool:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
-from coterie.errors import InvalidIntent, InvalidSetting
+from coterie.errors import InvalidIntent, InvalidSetting, InvalidValue, StageFailed, describe
 from coterie.kernel import check_instance, check_number, stream
 from coterie.rounds.graph import Stage
 from coterie.rounds.proposals import Proposal, Verdict
-from coterie.rounds.turn import Turn
+from coterie.rounds.turn import Turn, for_each
 from coterie.world import Event, View
 from coterie.world.state.values import as_key, freeze
 
@@ -145,3 +145,11 @@ class Closing:
         if not reason:
             raise InvalidSetting("Closing.stop", reason, "a reason, as text")
         self.stopped = reason
+
+
+def values_of(gathering: Gathering, value: Any, agents: int, *, plain: bool) -> list[Any]:
+    """Return the result of a together-stage for each agent. Raises `StageFailed` if it must be plain data, and is not."""
+    try:
+        return for_each(value, gathering.stage, agents, plain=plain)
+    except InvalidValue as error:
+        raise StageFailed(gathering.stage, gathering.round, f"it returned {describe(error)}") from error

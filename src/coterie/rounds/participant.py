@@ -50,11 +50,10 @@ class Participant:
         """Whether it has `snapshot` and `restore`, or is a runtime agent."""
         self.is_stateless = _is_stateless(self._given)
         """Whether its state cannot change."""
-
-        self.current: Any = None
-        """The agent itself, made by the newest of its executors."""
-        self.goes_on = False
-        """True if the next executor takes over `current`, which has no executor any more, instead of a new copy."""
+        self.kind: type = type(self._given)
+        """Its class."""
+        self.may_queue = not isinstance(self._given, AgentRef | AgentGroup) and not inspect.iscoroutinefunction(self._given)
+        """Whether its turns may be done beside those of others by one thread."""
 
     def make(self) -> Any:
         """Return a new copy of the agent."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -80,3 +80,17 @@ def problem_of(proposal: Proposal, bindings: Mapping[str, Binding], resolver: Re
     except Exception as error:  # noqa: BLE001 - it becomes the reason of the rejection
         return f"its parameters are invalid: {error}"
     return ""
+
+
+def checked(
+    proposals: Iterable[Proposal], bindings: Mapping[str, Binding], resolver: Resolver
+) -> tuple[list[Proposal], list[Verdict]]:
+    """Return the valid proposals, and the rejections of the others."""
+    sound, unsound = [], []
+    for proposal in proposals:
+        problem = problem_of(proposal, bindings, resolver)
+        if problem:
+            unsound.append(Verdict(proposal, False, problem))  # noqa: FBT003 - a field
+        else:
+            sound.append(proposal)
+    return sound, unsound

@@ -48,8 +48,8 @@ class Simulation(ObservedSimulation):
         result = Simulation(world, agents, graph, mode=Mode.SYNC_POINTS, seed=7, turn_timeout=30).run(rounds=12)
 
     `agents` are names and groups, or a mapping of names to participants: objects (with or without ``async`` methods), functions,
-    coroutine functions, or references of runtime agents (see `Member`). Objects are copied, and each lives on a thread of
-    its own that `dispatcher` gives it. `members` are the initial members, by default all; `membership`, `join` and
+    coroutine functions, or references of runtime agents (see `Member`). Objects are copied, and each has a thread that
+    `dispatcher` gives it; with `Leased`, plain turns that end quickly may share one. `members` are the initial members, by default all; `membership`, `join` and
     `leave` change them later, and so do births and deaths: `Turn.bear` and `Turn.die`. `born` returns the agent of a name that
     is born, and is not needed if stages are functions. A stage runs on its agent's thread, with a `Turn`. By default all agents see the same view in a
     stage; with `activation` "random" or "by-name" they act one after another, and each sees what those before it did.

@@ -15,7 +15,7 @@ from coterie.rounds.graph import Stage
 from coterie.rounds.proposals import Proposal
 from coterie.rounds.selection import NOBODY, Selection
 from coterie.world import Intent, View
-from coterie.world.state.values import freeze, scalar
+from coterie.world.state.values import freeze, frozen_arguments, scalar
 
 _WIDE = 2**63
 _NO_FAILURES: dict[str, Exception] = {}
@@ -182,22 +182,27 @@ class Turn:
 
         Raises `InvalidValue`, `InvalidSetting`, `TurnForfeited`.
         """
-        self._enter()
+        if self._forfeited or self.over:
+            self._enter()
         # Checked here, where the traceback names this agent, and not at the commit.
-        check_instance("intend.action", action, str, "the name of an action, as text")
-        priority = scalar(priority)
-        check_number("intend.priority", priority, least=-_WIDE, whole=True)
-        wanted = _frozen(arguments)
-        index = self._left + len(self._intents)
-        self._intents.append(Intent(self.name, str(freeze(action, "action")), wanted, priority, self.round, self.place, index))
+        if action.__class__ is not str or not action.isascii():
+            check_instance("intend.action", action, str, "the name of an action, as text")
+            action = str(freeze(action, "action"))
+        if priority.__class__ is not int or priority < -_WIDE:
+            priority = scalar(priority)
+            check_number("intend.priority", priority, least=-_WIDE, whole=True)
+        wanted = frozen_arguments(arguments)
+        intents = self._intents
+        intents.append(Intent(self.name, action, wanted, priority, self.round, self.place, self._left + len(intents)))
         # The deadline may have passed meanwhile; the engine has then refused the intent or never saw it. Raise in both cases.
-        self._enter()
+        if self._forfeited or self.over:
+            self._enter()
 
     def propose(self, kind: str, **parameters: Any) -> None:
         """Propose a mechanism: a kind of rule with parameters in plain data. Raises the errors of `intend`."""
         self._enter()
         check_instance("propose.kind", kind, str, "the kind of a mechanism, as text")
-        wanted = _frozen(parameters)
+        wanted = frozen_arguments(parameters)
         self._proposals.append(
             Proposal(self.name, str(freeze(kind, "kind")), wanted, self.round, self.place, len(self._proposals))
         )
@@ -233,7 +238,7 @@ class Turn:
 
     def wanted(self) -> tuple[list[Intent], list[Proposal]]:
         """Return the intents and proposals. For the engine."""
-        return list(self._intents), list(self._proposals)
+        return self._intents.copy(), self._proposals.copy()
 
     def _enter(self) -> None:
         if self._forfeited or self.over:
@@ -247,17 +252,13 @@ class Turn:
         return self
 
 
-def _frozen(given: Mapping[str, Any]) -> Mapping[str, Any]:
-    # One by one, so that an error names the argument.
-    frozen: Mapping[str, Any] = freeze({name: freeze(value, name) for name, value in given.items()})
-    return frozen
-
-
 def own(value: Any, stage: str, *, plain: bool) -> Any:
     """Return a value for later stages of the same agent: frozen if it is plain data, else unchanged.
 
     Raises `InvalidValue` if it must be plain data, and is not.
     """
+    if value is None:
+        return None
     try:
         return freeze(value, stage)
     except InvalidValue:
@@ -315,6 +316,8 @@ class StageInputs(Mapping[str, Any]):
 
 def inputs_of(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the inputs of an agent as its turn has them."""
+    if not inputs:
+        return {}
     lazy = any(value.__class__ is OwnCopy for value in inputs.values())
     return StageInputs(dict(inputs)) if lazy else dict(inputs)
 

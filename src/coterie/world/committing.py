@@ -23,6 +23,7 @@ _KINDS = {IntentOutcome.GRANTED: "granted", IntentOutcome.PARTIAL: "cut", Intent
 
 
 _NOTHING = Effects()
+_NUMBERS = (int, float)
 
 
 class TooLarge(Exception):
@@ -55,9 +56,9 @@ class PendingCommit:
         for key, change in effects.adds.items():
             _check_key(key)
             before = fold.get(key, 0)
-            if change.__class__ not in (int, float):
+            if change.__class__ not in _NUMBERS:
                 change = scalar(change)  # noqa: PLW2901 - the same number
-            if before.__class__ not in (int, float) or change.__class__ not in (int, float):
+            if before.__class__ not in _NUMBERS or change.__class__ not in _NUMBERS:
                 raise ResolverFailed(resolver, f"adds {change!r} to {key}, which is {before!r}")
             try:
                 changes[key] = after = freeze(before + change, key)
@@ -73,9 +74,11 @@ class PendingCommit:
             fold.remove(key)
         expires = {} if effects.ttl is None else self._expire(changes, self._time + effects.ttl)
         fold.sequence = sequence = fold.sequence + 1
-        # Copied, because the caller keeps the arguments of the intent and may change them.
-        details: Mapping[str, Any] = {**intent.arguments}
-        if decision.details:
+        details: Mapping[str, Any] = intent.arguments
+        if details.__class__ is not FrozenMapping:
+            # Copied, because the caller keeps the arguments of the intent and may change them.
+            details = {**details}
+        if decision.details and not _has_all(details, decision.details):
             details = FrozenMapping({**details, **_frozen(decision.details, resolver)})
         self.events.append(
             Event(
@@ -115,6 +118,17 @@ class PendingCommit:
         self.fold.touched |= self.fold.touched_by(event)
         self.expires.update(event.expires)
         self.events.append(event)
+
+
+def _has_all(arguments: Mapping[str, Any], details: Mapping[str, Any]) -> bool:
+    """Return whether frozen arguments hold these details already, such as an amount that was granted in full."""
+    if arguments.__class__ is not FrozenMapping or details.__class__ is not dict:
+        return False
+    for name, value in details.items():
+        known = arguments.get(name)
+        if value.__class__ not in (int, str) or known.__class__ is not value.__class__ or known != value:
+            return False
+    return True
 
 
 def _frozen(details: Mapping[str, Any], resolver: object) -> dict[str, Any]:

@@ -140,6 +140,11 @@ class CommitMaker:
             self.last = self._world.sequence
             self.steps.append(RecordedStep("outside", "", self.last))
 
+    def record(self, what: str, agent: str, number: int, stage: str = "") -> None:
+        """Add a step of the interleaving to the next commit."""
+        self.see_outside_as_step()
+        self.steps.append(RecordedStep(what, agent, number, stage))
+
     def _made(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
         if events:
             self.last = events[-1].sequence

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from coterie.concurrency import PeriodicJob, Rank, Timer, Timers, new_lock
 from coterie.concurrency.threads import stack_of
 from coterie.kernel import Clock
-from coterie.rounds.engine.executors import Inbox, Report, take
+from coterie.rounds.engine.reports import Inbox, Report
 from coterie.rounds.turn import Turn
 
 _ROUNDING = 0.001
@@ -41,12 +41,15 @@ class Deadlines:
         self._turns: deque[tuple[float, Turn]] = deque()
         self._timer: Timer | None = None
 
-    def begin(self, turn: Turn) -> None:
-        """Start the deadline of a turn, or start it anew. Safe from any thread."""
+    def begin(self, turn: Turn, since: float | None = None) -> None:
+        """Start the deadline of a turn that begins now, or has begun at a time, or start it anew. Safe from any thread."""
         if self._timeout is None:
             return
+        if since is not None and since + self._timeout <= self._clock.monotonic():
+            self._inbox.put(Report(turn, late=True))
+            return
         with self._lock:
-            when = turn.due = self._clock.monotonic() + self._timeout
+            when = turn.due = (self._clock.monotonic() if since is None else since) + self._timeout
             turn.waited = turn.waits() if turn.waits is not None else 0.0
             self._turns.append((when, turn))
             plan = self._timer is None
@@ -74,17 +77,22 @@ class Deadlines:
 
     def ended(self, turn: Turn) -> None:
         """Drop the deadline of a turn. Turns mostly end in the order of their beginning, so the queue stays short."""
+        if turn.due is None:
+            return
         with self._lock:
             while self._turns and (self._turns[0][1] is turn or _is_void(*self._turns[0])):
                 self._turns.popleft()
 
-    def wait_for(self, running: dict[int, tuple[Turn, Any]]) -> None:
-        """Wait for the running turns: a model request of theirs may be paid for already, and its reply is recorded."""
+    def wait_for(self, running: dict[int, tuple[Turn, Any]], take: Callable[[], Report | BaseException | None]) -> None:
+        """Wait for the running turns: a model request of theirs may be paid for already, and its reply is recorded.
+
+        `take` waits for the next report.
+        """
         while running:
-            report = take(self._inbox)
+            report = take()
             if isinstance(report, BaseException):
                 raise report
-            found = running.pop(id(report.turn), None)
+            found = running.pop(id(report.turn), None) if report is not None else None
             if found is not None:
                 found[0].over = True
                 self.ended(found[0])

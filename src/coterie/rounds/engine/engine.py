@@ -11,23 +11,29 @@ from coterie.kernel.checkpoint import detach_all
 from coterie.rounds.engine.column_commits import expanded
 from coterie.rounds.engine.commits import CommitMaker, in_order, refused_notes, verdict_notes
 from coterie.rounds.engine.deadlines import Deadlines
-from coterie.rounds.engine.executors import ExecutorPool, Inbox, Report, take
+from coterie.rounds.engine.executors import ExecutorPool
 from coterie.rounds.engine.failures import ResolverFailures, StageFailures, cause_of_kind
 from coterie.rounds.engine.lives import Lives, join, note_failures
+from coterie.rounds.engine.reports import Inbox, Report
+from coterie.rounds.engine.stage_facts import facts_of
 from coterie.rounds.engine.timeline import Timeline
 from coterie.rounds.engine.tokens import OpenRound, Status, Token, TokenTable
-from coterie.rounds.gathering import Gathering
+from coterie.rounds.engine.turn_queues import TurnQueues
+from coterie.rounds.gathering import Gathering, values_of
 from coterie.rounds.graph import END
 from coterie.rounds.participant import Participant
 from coterie.rounds.plan import Change, Mode, OnError, Plan
-from coterie.rounds.proposals import Verdict, problem_of
-from coterie.rounds.recorded import FORFEITED, LEFT, RecordedDecisions, RecordedStep
-from coterie.rounds.turn import Turn, for_each, inputs_of, outputs_of, own
-from coterie.telemetry.spans import begin
+from coterie.rounds.proposals import Verdict, checked
+from coterie.rounds.recorded import FORFEITED, LEFT, RecordedDecisions
+from coterie.rounds.turn import Turn, inputs_of, outputs_of, own
+from coterie.telemetry.spans import NO_SPAN, begin
 from coterie.world import Event, ExternalEvent
 
 _MOST_VISITS = 10_000
 """The maximum number of visits of an agent to one stage in one round."""
+
+
+_AT_GATE, _RUNNING = Status.AT_GATE, Status.RUNNING
 
 
 class RoundEngine:
@@ -45,6 +51,7 @@ class RoundEngine:
         copies = zip(plan.agents, detach_all(plan.agents.values(), known), strict=True)
         self.participants = {name: Participant(name, agent, known) for name, agent in copies}
         self.lives = Lives(plan, self.participants, known)
+        self.facts = facts_of(self.graph)
         self.failures = StageFailures()
         self.settling = CommitMaker(plan, ResolverFailures(plan, self.failures))
         self._open_threads()
@@ -75,13 +82,13 @@ class RoundEngine:
         self.inbox: Inbox = queue.SimpleQueue()
         self.deadlines = Deadlines(clock, plan.turn_timeout if self.replaying is None else None, self.inbox)
         self.executors = ExecutorPool(self.participants, plan.dispatcher, clock, self.inbox, self.deadlines.begin)
+        self.queues = TurnQueues(plan, self.executors, self.deadlines, self.inbox)
         self.watch = self.settling.watch = self.deadlines.watch
         self.timeline = Timeline(clock.monotonic(), plan.spans, self.settling.counts)
 
     def reopen(self) -> None:
         """Open threads again after `close`, between two rounds. Each agent goes on as it is."""
         for token in self.table.tokens.values():
-            self.participants[token.name].goes_on = token.host is not None
             token.host = None
         self._open_threads()
 
@@ -119,55 +126,55 @@ class RoundEngine:
 
     def start(self, token: Token, view: Any) -> None:
         """Start the stage of a token, or let it leave the round if its agent has died."""
-        opened = self.open[token.round]
-        if token.name in opened.dead:
+        name, number = token.name, token.round
+        opened = self.open[number]
+        if name in opened.dead:
             self._leave(token, token.latest)
             return
-        stage = self.graph.stage(token.stage)
-        visit = token.visits.get(token.stage, 0)
-        place = self.graph.places[token.stage]
-        turn = Turn(token.name, token.round, stage, place, view, inputs_of(token.inputs), self.plan.seed, visit, token.intended)
+        facts = self.facts[token.stage]
+        stage = facts.stage
+        visit = token.visits.get(stage.name, 0)
+        turn = Turn(name, number, stage, facts.place, view, inputs_of(token.inputs), self.plan.seed, visit, token.intended)
         turn.roster = opened.roster
-        token.visits = {**token.visits, token.stage: visit + 1}
-        self.table.move(token, Status.RUNNING, token.round)
+        token.visits[stage.name] = visit + 1
+        self.table.move(token, _RUNNING, number)
         token.turn, token.sequence = turn, view.sequence
-        key = (token.name, token.round, token.stage, visit)
-        forfeit = self.recorded.forfeits.get(key, "")
-        if (stage.of or stage.for_all) and not self.lives.does(token.name, stage):
+        if facts.chosen and not self.lives.does(name, stage):
             self.pass_on(token, turn, None, done=False)
             return
-        if visit >= _MOST_VISITS:
-            forfeit = f"it came to {token.stage} more than {_MOST_VISITS} times"
-        if forfeit:
-            self._forfeit(token, turn, forfeit, error=self.recorded.errors.get(key, ""))
-            return
+        if visit >= _MOST_VISITS or self.recorded.forfeits:
+            key = (name, number, stage.name, visit)
+            endless = f"it came to {token.stage} more than {_MOST_VISITS} times" if visit >= _MOST_VISITS else ""
+            if forfeit := endless or self.recorded.forfeits.get(key, ""):
+                self._forfeit(token, turn, forfeit, error=self.recorded.errors.get(key, ""))
+                return
         self.running[id(turn)] = (turn, [token])
-        participant = self.executors.participant(token.name)
+        participant = self.executors.participant(name)
         # A runtime agent needs no snapshot without checkpoints.
-        keeps = participant.keeps_state and (self.plan.checkpoints or participant.reference is None)
-        keep = keeps and (self.freezes or self.graph.may_be_last(token.stage))
+        keep = participant.keeps_state and (self.plan.checkpoints or participant.reference is None)
+        keep = keep and (self.freezes or facts.may_be_last)
+        if opened.span is NO_SPAN and self.queues.takes(stage, participant, number):
+            self.queues.add(token, turn, keep=keep)
+            return
         self.executors.act(token, turn, keep=keep, span=opened.span)
         self._begin_if_starved(turn)
 
     def serve(self, tokens: list[Token], opened: OpenRound, view: Any) -> None:
         """Start a together-stage for tokens that have reached it."""
-        stage = self.graph.stage(tokens[0].stage)
+        stage, place = (facts := self.facts[tokens[0].stage]).stage, facts.place
         opened.gatherings += 1
         proposals = [each for token in tokens for each in token.proposals]
         with self.watch.during(f"the check of the proposals before {tokens[0].stage} of round {opened.number}"):
-            problems = [problem_of(each, self.plan.mechanisms, self.plan.resolver) for each in proposals]
-        self.unsound = [Verdict(each, False, why) for each, why in zip(proposals, problems, strict=True) if why]  # noqa: FBT003 - a field
-        sound = [each for each, why in zip(proposals, problems, strict=True) if not why]
+            sound, self.unsound = checked(proposals, self.plan.mechanisms, self.plan.resolver)
         outputs = outputs_of({token.name: token.inputs for token in tokens})
-        place = self.graph.places[stage.name]
         # Taken alone, each agent's gathering has a number of its own, whatever the order of arrival.
         alone = self.plan.mode.alone
         visit = tokens[0].visits.get(stage.name, 0) if alone else opened.gatherings
         first = 0 if not alone else self.table.place(tokens[0].name) * 1_000
-        names = [token.name for token in tokens]
-        gathering = Gathering(names, outputs, sound, opened.number, stage, place, view, self.plan.seed, visit, first)
+        names, number, seed = [token.name for token in tokens], opened.number, self.plan.seed
+        gathering = Gathering(names, outputs, sound, number, stage, place, view, seed, visit, first)
         for token in tokens:
-            self.table.move(token, Status.RUNNING, token.round)
+            self.table.move(token, _RUNNING, token.round)
             token.turn, token.sequence = gathering, view.sequence
         self.serving = gathering
         self.running[id(gathering)] = (gathering, tokens)
@@ -192,29 +199,21 @@ class RoundEngine:
         del self.open[opened.number]
         self.settled = opened.number
 
-    def record(self, what: str, agent: str, number: int, stage: str = "") -> None:
-        """Add a step of the interleaving to the next commit."""
-        self.settling.see_outside_as_step()
-        self.settling.steps.append(RecordedStep(what, agent, number, stage))
-
     # Reports of turns.
 
     def hear(self) -> None:
-        """Wait for the report of a turn, and handle it and all other arrived reports."""
-        self._hear(take(self.inbox))
-        while not self.inbox.empty():
-            self._hear(take(self.inbox))
+        """Wait for the report of a turn, and handle it and all other arrived reports. May return without any."""
+        for report in self.queues.heard():
+            self._hear(report)
 
     def _hear(self, report: Report | BaseException) -> None:
         if isinstance(report, BaseException):
             raise report
         found = self.running.get(id(report.turn))
-        if found is not None and report.late and not self.executors.stuck and self.deadlines.extend(report.turn):
+        if found is None or (report.late and not self.executors.stuck and self.deadlines.extend(report.turn)):
+            # The turn was forfeited before, or gets the time back for which it waited for a thread.
             return
-        self.running.pop(id(report.turn), None)
-        if found is None:
-            # The turn was forfeited before.
-            return
+        del self.running[id(report.turn)]
         turn, tokens = found
         turn.over = True
         self.deadlines.ended(turn)
@@ -240,10 +239,12 @@ class RoundEngine:
                 self._raise_if_it_halts(error)
             note_failures(opened, turn, self.failures)
         intents, proposals = turn.wanted()
-        token.intended += len(intents)
-        # A checkpoint within a round has intents of single agents.
-        opened.intents.extend(expanded(intents) if self.freezes else intents)
-        token.proposals = [*token.proposals, *proposals]
+        if intents:
+            token.intended += len(intents)
+            # A checkpoint within a round has intents of single agents.
+            opened.intents.extend(expanded(intents) if self.freezes else intents)
+        if proposals:
+            token.proposals = [*token.proposals, *proposals]
         if report.state is not None:
             token.latest = report.state
         try:
@@ -275,44 +276,28 @@ class RoundEngine:
             opened.intents.extend(intents)
         if self.plan.mode is not Mode.PIPELINES:
             if self.plan.mode is Mode.TOKENS:
-                self.record("judged", tokens[0].name, gathering.round, gathering.stage)
+                self.settling.record("judged", tokens[0].name, gathering.round, gathering.stage)
             notes = verdict_notes(opened.verdicts)
             opened.verdicts = []
             self.settling.commit(opened, () if self.plan.mode.alone else intents, notes)
             if not self.plan.mode.alone:
                 opened.view = self.world.view()
-        for token, value in zip(tokens, self._returned(gathering, report.value, len(tokens)), strict=True):
-            token.visits = {**token.visits, gathering.stage: token.visits.get(gathering.stage, 0) + 1}
+        for token, value in zip(tokens, values_of(gathering, report.value, len(tokens), plain=self.freezes), strict=True):
+            token.visits[gathering.stage] = token.visits.get(gathering.stage, 0) + 1
             self.pass_on(token, gathering, value)
-
-    def _returned(self, gathering: Gathering, value: Any, agents: int) -> list[Any]:
-        """Return the result of a together-stage for each agent. Raises `StageFailed` if it must be plain data, and is not."""
-        try:
-            return for_each(value, gathering.stage, agents, plain=self.freezes)
-        except InvalidValue as error:
-            raise StageFailed(gathering.stage, gathering.round, f"it returned {describe(error)}") from error
 
     def pass_on(self, token: Token, turn: Turn, value: Any, *, done: bool = True) -> None:
         """Move a token on from a stage that has ended, or that its agent did not do."""
         self.last = token.name
-        try:
-            if done:
-                token.inputs = {**token.inputs, turn.stage: value}
-            passage = turn
-            if isinstance(turn, Gathering):
-                stage = self.graph.stage(turn.stage)
-                passage = Turn(
-                    token.name, token.round, stage, turn.place, turn.view, token.inputs, self.plan.seed, turn.visit, 0
-                )
-            passage.inputs = inputs_of(token.inputs)
-            if turn.stage in self.graph.conditional:
-                with self.watch.during(f"the condition after {turn.stage} of {token.name} in round {token.round}"):
-                    target = self.graph.next(turn.stage, passage)
-            else:
-                target = self.graph.next(turn.stage, passage)
-        except Exception as error:  # noqa: BLE001 - a condition belongs to the agent, as its stages do
-            self._fail(token, turn, f"the condition after {turn.stage} raised {describe(error)}", error)
-            return
+        if done:
+            token.inputs[turn.stage] = value
+        target = self.facts[turn.stage].target
+        if target is None:
+            try:
+                target = self._target(token, turn)
+            except Exception as error:  # noqa: BLE001 - a condition belongs to the agent, as its stages do
+                self._fail(token, turn, f"the condition after {turn.stage} raised {describe(error)}", error)
+                return
         if done:
             self.failures.succeeded(turn.stage)
         if target == END:
@@ -321,23 +306,34 @@ class RoundEngine:
             token.turn = None
             self.table.arrive(token, token.round, target, self._now())
 
+    def _target(self, token: Token, turn: Turn) -> str:
+        """Return the stage that conditions give. Raises their errors."""
+        passage = turn
+        if isinstance(turn, Gathering):
+            stage = self.facts[turn.stage].stage
+            passage = Turn(token.name, token.round, stage, turn.place, turn.view, {}, self.plan.seed, turn.visit, 0)
+        passage.inputs = inputs_of(token.inputs)
+        with self.watch.during(f"the condition after {turn.stage} of {token.name} in round {token.round}"):
+            return self.graph.next(turn.stage, passage)
+
     def _leave(self, token: Token, state: bytes | None) -> None:
         """Let a token leave its round."""
         opened = self.open[token.round]
         opened.inside.discard(token.name)
-        opened.verdicts.extend(Verdict(each, False, "no stage judged it") for each in token.proposals)  # noqa: FBT003
-        token.proposals = []
+        if token.proposals:
+            opened.verdicts.extend(Verdict(each, False, "no stage judged it") for each in token.proposals)  # noqa: FBT003
+            token.proposals = []
         token.kept = state
-        self.table.move(token, Status.AT_GATE, token.round)
+        self.table.move(token, _AT_GATE, token.round)
         token.since, token.turn, token.stage = self._now(), None, ""
         self._go(token)
 
     def _go(self, token: Token) -> None:
         """Remove a token whose leave is requested, if it has left its last round."""
-        if token.last < 0 or token.status is not Status.AT_GATE or token.round < token.last:
+        if token.last < 0 or token.status is not _AT_GATE or token.round < token.last:
             return
         if token.back:
-            self.table.move(token, Status.AT_GATE, token.back - 1)
+            self.table.move(token, _AT_GATE, token.back - 1)
             token.last, token.back = -1, 0
         else:
             self.table.move(token, Status.GONE, token.round)
@@ -347,7 +343,8 @@ class RoundEngine:
         """Raise an error of the types `halt_on`, or a refused snapshot, also if it is the cause of another error."""
         cause = cause_of_kind(error, (*self.plan.halt_on, CheckpointRefused))
         if cause is not None:
-            self.deadlines.wait_for(self.running)
+            self.queues.release()
+            self.deadlines.wait_for(self.running, self.queues.next)
             raise cause
 
     def _begin_if_starved(self, turn: Turn) -> None:
@@ -370,6 +367,8 @@ class RoundEngine:
             opened.notes.extend(refused_notes(turn, reason))
         self.last = token.name
         self.executors.rebuild(token, stuck=stuck)
+        if stuck:
+            self.queues.give_up(turn)
         for waiting, _ in self.running.values() if stuck else ():
             self._begin_if_starved(waiting)
         self._leave(token, token.kept)
@@ -392,6 +391,7 @@ class RoundEngine:
     def close(self) -> None:
         """End all threads, and the spans of rounds that are left."""
         self.deadlines.close()
+        self.queues.close()
         self.executors.close()
         for opened in self.open.values():
             opened.span.end()

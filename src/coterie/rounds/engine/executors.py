@@ -3,48 +3,21 @@
 from __future__ import annotations
 
 import inspect
-import queue
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
-import msgspec
-
-from coterie.concurrency import waits
 from coterie.errors import HandlerFailed, RestoreFailed, UnknownAgent, describe
 from coterie.kernel import Clock
 from coterie.messaging import Message, Request
+from coterie.rounds.engine.performer import Performer
+from coterie.rounds.engine.reports import Inbox, Report
 from coterie.rounds.engine.tokens import Token
-from coterie.rounds.groups import AgentGroup, take_turns
+from coterie.rounds.engine.turn_queue import QueuedTurn
 from coterie.rounds.member import GetSnapshot, RestoreSnapshot, TakeTurn
-from coterie.rounds.participant import Participant, state_as_bytes, state_from_bytes
+from coterie.rounds.participant import Participant, state_as_bytes
 from coterie.rounds.turn import Turn
 from coterie.runtime import Agent, AgentRef, Dispatcher, Runtime, RuntimeMetrics, on
 from coterie.telemetry.spans import NO_SPAN, Attributes, TraceSpan, begin, is_tracing
-
-
-class Report(msgspec.Struct, gc=False):
-    """The end of a turn, reported to the engine."""
-
-    turn: Turn
-    value: Any = None
-    error: BaseException | None = None
-    """The exception that the stage raised, else None."""
-    state: bytes | None = None
-    """The agent's state after the turn, if requested."""
-    late: bool = False
-    """Whether the deadline reports, and not the turn."""
-    began: float = 0.0
-    ended: float = 0.0
-
-
-Inbox: TypeAlias = "queue.SimpleQueue[Report | BaseException]"
-"""The queue of the engine's reports."""
-
-
-@waits
-def take(inbox: Inbox) -> Report | BaseException:
-    """Wait for the next report."""
-    return inbox.get()
 
 
 class Act(Message):
@@ -79,6 +52,8 @@ class Go(Message):
     rest: Any
     began: float
     span: Any
+    started: Any = None
+    """Called with the turn when a thread begins to await it, if another thread has begun it."""
 
 
 class TurnExecutor(Agent):
@@ -86,14 +61,8 @@ class TurnExecutor(Agent):
 
     records_spans = False
 
-    def __init__(self, participant: Participant, state: bytes | None) -> None:
-        self.participant = participant
-        if participant.goes_on:
-            self.agent, self._state = participant.current, None
-        else:
-            # The state is restored before the first turn.
-            self.agent, self._state = participant.make(), state
-        participant.current, participant.goes_on = self.agent, False
+    def __init__(self, performer: Performer) -> None:
+        self.performer = performer
 
     def on_start(self) -> None:
         """Measure the waits for a thread, which do not count towards the time of a turn."""
@@ -102,10 +71,11 @@ class TurnExecutor(Agent):
     @on(raises=RestoreFailed)
     async def prepare(self, message: Prepare) -> None:  # noqa: ARG002 - its type says everything
         """Restore the agent's state. Raises `RestoreFailed`."""
-        if isinstance(self.agent, AgentRef):
-            await self._restore_reference(self.agent)
+        agent = self.performer.agent
+        if isinstance(agent, AgentRef):
+            await self._restore_reference(agent)
         else:
-            self._restore()
+            self.performer.restore()
 
     @on
     def act(self, message: Act) -> None:
@@ -125,7 +95,7 @@ class TurnExecutor(Agent):
             if isinstance(value, Awaitable):
                 self.context.self_ref.tell(Go(turn, message.inbox, message.keep, value, began, span))
                 return
-            state = self._keep() if message.keep else None
+            state = self.performer.keep() if message.keep else None
         except BaseException as error:  # noqa: BLE001 - it is reported, and forfeits the turn
             span.end(error)
             message.inbox.put(Report(turn, error=error, began=began, ended=clock.monotonic()))
@@ -155,12 +125,16 @@ class TurnExecutor(Agent):
         """Await the result of a turn, and report its end."""
         clock = self.context.runtime.clock
         turn = message.turn
+        if message.started is not None:
+            turn.waits = self._waits
+            message.started(turn)
         try:
             with message.span.within():
                 value = await message.rest
             state = None
             if message.keep:
-                state = await self._keep_reference() if isinstance(self.agent, AgentRef) else self._keep()
+                agent = self.performer.agent
+                state = await self._keep_reference(agent) if isinstance(agent, AgentRef) else self.performer.keep()
         except BaseException as error:
             message.span.end(error)
             message.inbox.put(Report(turn, error=error, began=message.began, ended=clock.monotonic()))
@@ -172,26 +146,18 @@ class TurnExecutor(Agent):
 
     def _span(self, turn: Turn) -> TraceSpan:
         attributes: Attributes = {
-            "coterie.agent": self.participant.name,
+            "coterie.agent": turn.name,
             "coterie.stage": turn.stage,
             "coterie.round": turn.round,
         }
         return begin(f"turn {turn.stage}", attributes)
 
     def _begin(self, turn: Turn) -> Any:
-        if isinstance(self.agent, AgentRef):
-            turn.agent = self.agent
-            return self._of_reference(self.agent, turn)
-        self._restore()
-        turn.agent = self.agent
-        if isinstance(self.agent, AgentGroup):
-            return take_turns(self.agent, turn)
-        if turn.work is not None:
-            return turn.work(turn)
-        method = getattr(self.agent, turn.stage, None)
-        if method is None and not callable(self.agent):
-            raise AttributeError(f"a {type(self.agent).__qualname__} has no method {turn.stage!r} and is not a function")
-        return method(turn) if method is not None else self.agent(turn)
+        agent = self.performer.agent
+        if isinstance(agent, AgentRef):
+            turn.agent = agent
+            return self._of_reference(agent, turn)
+        return self.performer.begin(turn)
 
     async def _of_reference(self, agent: AgentRef, turn: Turn) -> Any:
         await self._restore_reference(agent)
@@ -200,31 +166,18 @@ class TurnExecutor(Agent):
         value = turn.work(turn)
         return await value if isinstance(value, Awaitable) else value
 
-    def _restore(self) -> None:
-        if self._state is None:
-            return
-        try:
-            self.agent.restore(state_from_bytes(self._state))
-        except Exception as error:
-            # Some of it may have been restored.
-            self.agent = self.participant.current = self.participant.make()
-            raise RestoreFailed(self.participant.name, describe(error)) from error
-        self._state = None
-
     async def _restore_reference(self, agent: AgentRef) -> None:
-        if self._state is None:
+        performer = self.performer
+        if not performer.has_state:
             return
         try:
-            await agent.ask(RestoreSnapshot(state_from_bytes(self._state)), timeout=None)
+            await agent.ask(RestoreSnapshot(performer.state()), timeout=None)
         except Exception as error:
-            raise RestoreFailed(self.participant.name, describe(error)) from error
-        self._state = None
+            raise RestoreFailed(performer.participant.name, describe(error)) from error
+        performer.forget_state()
 
-    def _keep(self) -> bytes | None:
-        return state_as_bytes(self.participant.name, self.agent.snapshot()) if self.participant.keeps_state else None
-
-    async def _keep_reference(self) -> bytes:
-        return state_as_bytes(self.participant.name, await self.agent.ask(GetSnapshot(), timeout=None))
+    async def _keep_reference(self, agent: AgentRef) -> bytes:
+        return state_as_bytes(self.performer.participant.name, await agent.ask(GetSnapshot(), timeout=None))
 
 
 _LEFT_BEHIND = 0.2
@@ -270,7 +223,7 @@ class ExecutorPool:
                     raise failed from failed.__cause__
                 raise
 
-    def act(self, token: Token, turn: Turn, *, keep: bool, span: TraceSpan) -> None:
+    def act(self, token: Token, turn: Turn, *, keep: bool, span: TraceSpan = NO_SPAN) -> None:
         """Start a turn of an agent, within the span of its round."""
         host = self._host_of(token)
         kind = ActAsync if inspect.iscoroutinefunction(turn.work) else Act
@@ -283,7 +236,8 @@ class ExecutorPool:
     def act_together(self, turn: Turn, span: TraceSpan) -> None:
         """Start a together-stage, within the span of its round."""
         if self._together_host is None:
-            self._together_host = self._host("together", Participant("together", None), None, self._hosts_of_together)
+            performer = Performer(Participant("together", None), None)
+            self._together_host = self._host("together", performer, self._hosts_of_together)
             self._hosts_of_together += 1
         with span.within():
             self._together_host.tell(Act(turn, self.inbox, False, self._started))  # noqa: FBT003 - a field
@@ -292,7 +246,7 @@ class ExecutorPool:
         """Replace the executor of an agent by one with its last checkpoint; the old one ends as soon as it can."""
         if not stuck and self.participant(token.name).is_stateless:
             return
-        host, token.host = token.host, None
+        host, token.host, token.performer = token.host, None, None
         token.hosts += 1
         token.latest = token.kept
         if host is not None:
@@ -301,7 +255,7 @@ class ExecutorPool:
 
     def end(self, token: Token) -> None:
         """End the executor of an agent that takes no part any more."""
-        host, token.host = token.host, None
+        host, token.host, token.performer = token.host, None, None
         if host is not None:
             host.stop(drain=False)
 
@@ -317,14 +271,45 @@ class ExecutorPool:
         """Count the together-stage as stuck, so that `close` does not wait for it."""
         self.stuck += 1
 
-    def _host_of(self, token: Token) -> AgentRef:
+    def give_up(self, host: AgentRef) -> None:
+        """End an agent of the pool whose thread is stuck."""
+        self.stuck += 1
+        host.stop(drain=False)
+
+    def performer_of(self, token: Token) -> Performer:
+        """Return the performer of an agent, which is made if it has none."""
+        performer: Performer | None = token.performer
+        if performer is None:
+            performer = token.performer = Performer(self.participant(token.name), token.latest)
+        return performer
+
+    def go_on(self, given: QueuedTurn, rest: Any, began: float) -> None:
+        """Await the result of a turn that a queue has begun on the event loop of its agent."""
+        host = self._host_of(given.token)
+        host.tell(Go(given.turn, self.inbox, given.keep, rest, began, NO_SPAN, self._started))
+
+    def host_of_queued(self, given: QueuedTurn) -> AgentRef:
+        """Return the executor of an agent whose turn a queue does now. On the thread of the queue."""
+        token = given.token
+        # A turn that was forfeited as late has an executor of its own number, apart from those of later turns.
+        if token.hosts != given.number:
+            return self._host(token.name, given.performer, given.number)
         if token.host is None:
-            token.host = self._host(token.name, self.participant(token.name), token.latest, token.hosts)
+            token.host = self._host(token.name, given.performer, given.number)
         return token.host
 
-    def _host(self, name: str, participant: Participant, state: bytes | None, number: int) -> AgentRef:
+    def _host_of(self, token: Token) -> AgentRef:
+        if token.host is None:
+            token.host = self._host(token.name, self.performer_of(token), token.hosts)
+        return token.host
+
+    def _host(self, name: str, performer: Performer, number: int) -> AgentRef:
+        return self.spawn(TurnExecutor, name, number, performer)
+
+    def spawn(self, kind: type[Agent], name: str, number: int, *arguments: Any) -> AgentRef:
+        """Start an agent of the pool, with a number in its name from the second of that name on."""
         called = name if number == 0 else f"{name}~{number}"
         if self.runtime.find(called) is not None:
-            # An agent may have the name of the executor of together-stages.
+            # An agent may have the name of the executor of together-stages, or of a queue.
             called = f"{called}~"
-        return self.runtime.spawn(TurnExecutor, participant, state, name=called)
+        return self.runtime.spawn(kind, *arguments, name=called)

@@ -116,7 +116,7 @@ def _repeat_stage(engine: RoundEngine, token: Token) -> None:
         engine.open[token.round].gatherings -= 1
         engine.serve([token], engine.open[token.round], view)
     else:
-        token.visits = {**token.visits, token.stage: token.visits[token.stage] - 1}
+        token.visits[token.stage] -= 1
         engine.start(token, view)
 
 

@@ -99,7 +99,7 @@ def pass_commit(engine: RoundEngine, tokens: list[Token], opened: OpenRound) -> 
     stage = engine.graph.stage(tokens[0].stage)
     for token in tokens:
         visit = token.visits.get(stage.name, 0)
-        token.visits = {**token.visits, stage.name: visit + 1}
+        token.visits[stage.name] = visit + 1
         place = engine.graph.places[stage.name]
         turn = Turn(token.name, token.round, stage, place, opened.view, {}, engine.plan.seed, visit, token.intended)
         turn.over = True
@@ -224,19 +224,19 @@ def enter(engine: RoundEngine, token: Token) -> bool:
 
 def open_round(engine: RoundEngine, number: int) -> None:
     """Open a round."""
-    engine.record("open", "", number)
+    engine.settling.record("open", "", number)
     engine.open_round(number)
 
 
 def begin(engine: RoundEngine, token: Token) -> None:
     """Start the stage of a token with the newest view."""
-    engine.record("turn", token.name, token.round, token.stage)
+    engine.settling.record("turn", token.name, token.round, token.stage)
     engine.start(token, engine.world.view())
 
 
 def serve(engine: RoundEngine, token: Token) -> None:
     """Start a together-stage for one token with the newest view."""
-    engine.record("serve", token.name, token.round, token.stage)
+    engine.settling.record("serve", token.name, token.round, token.stage)
     engine.serve([token], engine.open[token.round], engine.world.view())
 
 
@@ -250,7 +250,7 @@ def may_settle(engine: RoundEngine, number: int) -> bool:
 
 def settle(engine: RoundEngine, number: int) -> None:
     """Settle a round."""
-    engine.record("settle", "", number)
+    engine.settling.record("settle", "", number)
     engine.settle(engine.open[number])
 
 

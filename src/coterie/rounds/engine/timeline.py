@@ -62,7 +62,10 @@ class Timeline:
         """Add a turn."""
         self._counts.turns += 1
         self._counts.turn_seconds += ended - began
-        self._add(Span(agent, round, stage, began - self._origin, ended - self._origin))
+        if len(self.spans) < self._limit:
+            self.spans.append(Span(agent, round, stage, began - self._origin, ended - self._origin))
+        else:
+            self.left_out += 1
 
     def waits(self, agents: Iterable[tuple[str, float]], round: int, stage: str, now: float, last: str) -> None:  # noqa: A002
         """Add waits of agents, from the given times until now, for `last`."""
@@ -70,10 +73,7 @@ class Timeline:
             # At the very beginning no agent has come yet, so none was waited for.
             if last and agent != last and now > since:
                 self.waited += now - since
-                self._add(Span(agent, round, stage, since - self._origin, now - self._origin, last))
-
-    def _add(self, span: Span) -> None:
-        if len(self.spans) < self._limit:
-            self.spans.append(span)
-        else:
-            self.left_out += 1
+                if len(self.spans) < self._limit:
+                    self.spans.append(Span(agent, round, stage, since - self._origin, now - self._origin, last))
+                else:
+                    self.left_out += 1

@@ -31,6 +31,10 @@ class Status(enum.StrEnum):
     """Its agent takes no part any more."""
 
 
+_AT_GATE, _READY, _RUNNING = Status.AT_GATE, Status.READY, Status.RUNNING
+# To look a member of an enumeration up costs as much as the rest of a step.
+
+
 class Token(msgspec.Struct, eq=False):
     """One agent on its way through the rounds. Only the engine's thread uses it."""
 
@@ -58,6 +62,8 @@ class Token(msgspec.Struct, eq=False):
     since: float = 0.0
     """The monotonic time at which it came to its position, in seconds."""
     host: AgentRef | None = None
+    performer: Any = None
+    """The `Performer` of its turns; None before the first."""
     turn: Turn | None = None
     hosts: int = 0
     """The number of its executors so far."""
@@ -148,7 +154,13 @@ class TokenTable:
         """Add a token at its position."""
         self.tokens[token.name] = token
         self._places = {}
-        self._count(token, 1)
+        if token.status is Status.GONE:
+            return
+        self._front(token.round + (token.status is _AT_GATE), 1)
+        if token.status is _AT_GATE:
+            _put(self.gate, token.round, token, 1)
+        elif token.status is _READY:
+            self._join_group(token)
 
     def forget(self, token: Token) -> None:
         """Remove a token that takes no part any more."""
@@ -157,35 +169,54 @@ class TokenTable:
 
     def arrive(self, token: Token, number: int, stage: str, now: float) -> None:
         """Let a token reach a stage of a round."""
-        self._count(token, -1)
-        token.status, token.round, token.stage, token.since = Status.READY, number, stage, now
-        self._count(token, 1)
+        self._go(token, number)
+        token.status, token.round, token.stage, token.since = _READY, number, stage, now
+        self._join_group(token)
 
     def move(self, token: Token, status: Status, number: int) -> None:
         """Set the status, which is not `READY`, and the round of a token."""
-        self._count(token, -1)
-        token.status, token.round = status, number
-        self._count(token, 1)
-
-    def _count(self, token: Token, by: int) -> None:
-        if token.status is Status.GONE:
+        if token.status is status and token.round == number:
             return
-        front = token.round + (token.status is Status.AT_GATE)
-        left = self._fronts.get(front, 0) + by
-        if left:
-            self._fronts[front] = left
+        if status is Status.GONE:
+            self._leave_group(token)
+            self._front(token.round + (token.status is _AT_GATE), -1)
         else:
-            del self._fronts[front]
-        if token.status is Status.AT_GATE:
-            _put(self.gate, token.round, token, by)
-        elif token.status is Status.READY and token.stage in self._together:
-            _put(self.come, token.stage, token, by)
-            if by > 0 and token.stage not in self._commits:
-                heappush(self._arrivals, (token.since, token.name))
-        elif token.status is Status.READY and by > 0:
+            self._go(token, number + (status is _AT_GATE))
+        token.status, token.round = status, number
+        if status is _AT_GATE:
+            _put(self.gate, number, token, 1)
+
+    def _go(self, token: Token, front: int) -> None:
+        """Take a token out of its group, and count it for another round."""
+        before = token.round + (token.status is _AT_GATE)
+        if token.status is not _RUNNING:
+            self._leave_group(token)
+        if before != front:
+            self._front(before, -1)
+            self._front(front, 1)
+
+    def _join_group(self, token: Token) -> None:
+        if token.stage not in self._together:
             self.apart[token.name] = token
-        elif token.status is Status.READY:
+            return
+        _put(self.come, token.stage, token, 1)
+        if token.stage not in self._commits:
+            heappush(self._arrivals, (token.since, token.name))
+
+    def _leave_group(self, token: Token) -> None:
+        if token.status is _AT_GATE:
+            _put(self.gate, token.round, token, -1)
+        elif token.status is _READY and token.stage in self._together:
+            _put(self.come, token.stage, token, -1)
+        elif token.status is _READY:
             del self.apart[token.name]
+
+    def _front(self, number: int, by: int) -> None:
+        left = self._fronts.get(number, 0) + by
+        if left:
+            self._fronts[number] = left
+        else:
+            del self._fronts[number]
 
 
 def _put(groups: dict[_Key, dict[str, Token]], key: _Key, token: Token, by: int) -> None:

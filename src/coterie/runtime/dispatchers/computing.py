@@ -16,7 +16,14 @@ _STARVED = 0.1
 """The share of the time that threads wait for a processor on a crowded machine, above which it gives them too few."""
 
 
-class MeasuredWorker(Protocol):
+class QueuedThread(Protocol):
+    """A thread, as far as its waits for a processor are concerned."""
+
+    native: int
+    queued: float
+
+
+class MeasuredWorker(QueuedThread, Protocol):
     """A worker thread, as far as its use of the processor is concerned."""
 
     @property
@@ -29,8 +36,6 @@ class MeasuredWorker(Protocol):
     computed: float
     measured: int
     computed_at: float
-    native: int
-    queued: float
 
 
 def idle_times(workers: Iterable[MeasuredWorker]) -> list[float]:
@@ -47,7 +52,7 @@ def idle_times(workers: Iterable[MeasuredWorker]) -> list[float]:
     return [now - worker.computed_at for worker in holding]
 
 
-def processor_waits(workers: Iterable[MeasuredWorker]) -> float:
+def processor_waits(workers: Iterable[QueuedThread]) -> float:
     """Return the seconds for which threads have waited for a processor since the call before; 0 if the system does not tell."""
     waits = 0.0
     for worker in workers:
@@ -70,7 +75,7 @@ class Starvation:
     def __init__(self) -> None:
         self._at = 0.0
 
-    def found(self, workers: Iterable[MeasuredWorker]) -> bool:
+    def found(self, workers: Iterable[QueuedThread]) -> bool:
         """Return whether the threads have waited much for a processor since the call before. No thread may end meanwhile."""
         if not crowded():
             return False

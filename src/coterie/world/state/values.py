@@ -51,6 +51,14 @@ class FrozenMapping(dict[str, Any]):
         super().__init__(frozen if len(frozen) < 2 else sorted(frozen.items()))  # noqa: PLR2004 - one key has an order
         self.depth = 1 + max(map(_depth, self.values()), default=0)
 
+    @classmethod
+    def of_scalars(cls, frozen: dict[str, Any]) -> FrozenMapping:
+        """Return a mapping of values that are numbers, texts, truth values or None. Fast."""
+        made = cls.__new__(cls)
+        dict.__init__(made, frozen if len(frozen) < 2 else sorted(frozen.items()))  # noqa: PLR2004 - as above
+        made.depth = 1
+        return made
+
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG002 - stands for methods of many signatures
         raise TypeError("this mapping is frozen; change a copy, dict(...)")
 
@@ -124,6 +132,26 @@ def frozen_items(changes: Mapping[str, Any]) -> dict[str, Any]:
         and all(value.__class__ is int and _LEAST <= value <= _MOST for value in changes.values())
     )
     return dict(changes) if ordinary else {as_key(key): freeze(value, key) for key, value in changes.items()}
+
+
+def frozen_arguments(given: dict[str, Any]) -> FrozenMapping:
+    """Return named arguments as an immutable mapping. Raises `InvalidValue`, which names the argument. Fast for plain ones."""
+    for name, value in given.items():
+        kind = value.__class__
+        if not (
+            name.isascii()
+            and (
+                (kind is int and _LEAST <= value <= _MOST)
+                or (kind is str and value.isascii())
+                or (kind is float and value == value)  # noqa: PLR0124 - it is not NaN
+                or kind is bool
+                or value is None
+            )
+        ):
+            # One by one, so that an error names the argument.
+            frozen: FrozenMapping = freeze({name: freeze(value, name) for name, value in given.items()})
+            return frozen
+    return FrozenMapping.of_scalars(given)
 
 
 def scalar(value: Any) -> Any:
