@@ -184,6 +184,7 @@ def test_every_page_of_a_live_process_is_readable_on_a_phone_and_has_no_fault(ch
             "/machine",
             "/conversations",
             "/conversations/chats/customer:ann?prompt=1",
+            "/conversations/chats/customer:ann?request=1",
             "/memory?agent=ann&question=apples",
             "/meetings",
             f"/meetings/meetings/{live.meeting}",

@@ -217,6 +217,18 @@ def test_a_stream_sends_what_changes_and_ends_with_the_console(places: Path) -> 
             assert list(lines) == []
 
 
+def test_a_costly_page_is_updated_seldom_and_says_so(places: Path) -> None:
+    options = ConsoleOptions(port=0, period=0.01, share=1e-5, most_share=1e-6, slowest=3600.0)
+    with Console([places], options=options, token=TOKEN) as console:
+        headers = {"Authorization": f"Bearer {TOKEN.reveal()}"}
+        with httpx.stream("GET", f"{console.address}/-/stream", headers=headers) as stream:
+            lines = stream.iter_lines()
+            # The first update does not count: it loads the templates.
+            found = [json.loads(line[6:]) for line in (next(lines), next(lines), next(lines)) if line.startswith("data: ")]
+        assert found[-1]["connection"].startswith("live, every ")
+        assert console.viewers <= 1
+
+
 def test_a_world_that_keeps_only_its_newest_events_is_followed(console: Console, client: httpx.Client) -> None:
     world = World({"n": 0}, history=20)
     simulation = Simulation(world, ["ada"], Graph.chain(lambda turn: turn.intend("add", key="n", amount=1)))

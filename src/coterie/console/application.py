@@ -35,6 +35,8 @@ from coterie.kernel.access import AccessToken
 
 _LONGEST_FORM = 65_536
 _NEARLY = 0.9
+_SLOW = 3.0
+"""Seconds between two updates, beyond which the page says so."""
 _OPERATOR = "operator"
 _log = logging.getLogger(__name__)
 
@@ -126,14 +128,16 @@ class ConsoleApplication:
         try:
             while not self.closing.is_set():
                 parts, cost, whole = await run_in_threadpool(self._costed, page, request, visit)
-                changed = {name: html for name, html in parts.items() if sent.get(name) != html}
-                sent.update(changed)
                 # The smaller of two: the first one loads templates, and one may have read a long log.
                 usual = min(cost, before)
                 pause = max(self._options.period, min(usual / self._options.share, self._options.slowest))
                 if whole:
                     pause = max(pause, usual / self._options.most_share)
                 before = cost
+                if pause > _SLOW or "connection" in sent:
+                    parts["connection"] = _pace(pause)
+                changed = {name: html for name, html in parts.items() if sent.get(name) != html}
+                sent.update(changed)
                 silent = 0.0 if changed else silent + pause
                 if changed:
                     yield f"data: {msgspec.json.encode(changed).decode()}\n\n"
@@ -221,6 +225,11 @@ class ConsoleApplication:
     async def _broken(self, request: Request, error: Exception) -> Response:
         _log.error("%s %s: %s", request.method, request.url.path, describe(error), exc_info=error)
         return self._problem_page(request, ConsoleProblem(500, "Something went wrong here; the log of the console says what."))
+
+
+def _pace(pause: float) -> str:
+    """Return how often a page is updated, for its reader, in few different texts."""
+    return "live" if pause <= _SLOW else f"live, every {max(5, round(pause / 5) * 5)} s"
 
 
 async def _health(_: Request) -> Response:

@@ -31,7 +31,7 @@ class ConsoleOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The part of one processor that the updates of a page may take: costly pages are updated less often."""
     slowest: float = 5.0
     """The longest time between two updates of a page that costs more, as far as `most_share` allows."""
-    most_share: float = 0.015
+    most_share: float = 0.012
     """The part of one processor that the updates of a page take at most, except while a page reads a long log for the first time."""
     heartbeat: float = 15.0
     """Silence after which a stream sends a comment, so that proxies keep the connection."""
