@@ -1,26 +1,40 @@
 """Commands and services over a cluster: `run --cluster`, `serve --cluster`, budgets, meetings. With a cluster of Ray of its own."""
 
+import asyncio
 import dataclasses
 import os
+import shutil
 import signal
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from coterie.cli import run as run_command
 from coterie.cli import runs as runs_command
+from coterie.cli import serve as serve_command
 from coterie.cluster import Cluster
 from coterie.errors import InvalidSetting, ScenarioError
 from coterie.errors.cluster import ClusterUnavailable, RefusedByNode
+from coterie.interop import AccessToken, ServingOptions
+from coterie.interop.front import create_front
 from coterie.orchestrator import load_run, load_scenario, run_scenario
+from coterie.orchestrator.assistants.opening import LoadedAssistant, load_assistant
+from coterie.orchestrator.assistants.spreading import spread
 from coterie.orchestrator.folder import RunFolder
 from coterie.orchestrator.hosting import host_on
+from coterie.testing.waiting import eventually
 from tests.cluster.conftest import Machines
+from tests.servers import Postgres
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FLOCK = Path(__file__).parent / "flock" / "flock.toml"
+DESK = Path(__file__).parent / "desk"
+TOKEN = "t" * 32
 
 
 # Scenarios.
@@ -83,3 +97,97 @@ def test_a_scenario_that_nodes_cannot_run_is_one_clear_error(cluster: Cluster) -
     elsewhere = loaded.parameters.model_copy(update={"kind": "only_here:Flock"})
     with pytest.raises(RefusedByNode, match=r"node a: only_here:Flock:\s+kind: there is no module 'only_here'"):
         run_scenario(dataclasses.replace(loaded, parameters=elsewhere), host=host_on(cluster))
+
+
+# Conversations.
+
+
+class Client:
+    """A front end of AG-UI."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self.http = http
+
+    async def say(self, thread: str, text: str, name: str) -> str:
+        """Send a message, and return the text of the answer."""
+        message = {"id": name, "role": "user", "content": text}
+        body = {"threadId": thread, "runId": f"run-{name}", "state": {}, "messages": [message], "tools": [], "context": []}
+        response = await self.http.post("/agui", json={**body, "forwardedProps": {}})
+        assert response.status_code == 200, response.text
+        assert "RUN_FINISHED" in response.text, response.text
+        return str((await self.transcript(thread))[-1]["content"])
+
+    async def transcript(self, thread: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await self.http.get(f"/agui/{thread}/transcript")).json()["messages"]
+        return found
+
+
+def desk_in(folder: Path) -> LoadedAssistant:
+    shutil.copytree(DESK, folder / "desk", ignore=shutil.ignore_patterns("__pycache__"))
+    file = folder / "desk" / "desk.toml"
+    file.write_text(file.read_text().replace("replaced by the test", str(folder / "ledger")))
+    return load_assistant(file)
+
+
+def with_fronts(
+    cluster: Cluster, loaded: LoadedAssistant, store: str, talk: Callable[[Client, Client], Coroutine[Any, Any, None]]
+) -> None:
+    """Talk to two fronts of one assistant."""
+    options, token = ServingOptions(), AccessToken(TOKEN)
+    with spread(cluster, loaded, store, options=options) as one, spread(cluster, loaded, store, options=options) as other:
+        applications = [create_front(places, token, name="desk", options=options) for places in (one, other)]
+
+        def client(application: Any) -> httpx.AsyncClient:
+            transport, headers = httpx.ASGITransport(application), {"Authorization": f"Bearer {TOKEN}"}
+            return httpx.AsyncClient(transport=transport, base_url="http://front", headers=headers, timeout=60.0)
+
+        async def both() -> None:
+            async with client(applications[0]) as first, client(applications[1]) as second:
+                await talk(Client(first), Client(second))
+
+        asyncio.run(both())
+
+
+def test_conversations_are_on_the_nodes_and_go_on_elsewhere_when_a_node_dies(
+    cluster: Cluster, postgres_process: Postgres, tmp_path: Path
+) -> None:
+    eventually(lambda: [each.name for each in cluster.nodes() if each.ready] == ["a", "b"], timeout=40.0)
+    ledger = tmp_path / "ledger"
+
+    async def talk(one: Client, other: Client) -> None:
+        threads = [f"thread-{number}" for number in range(8)]
+        first = await asyncio.gather(*(one.say(thread, "hello", "m1") for thread in threads))
+        nodes = {each.pid: each.name for each in cluster.nodes()}
+        assert {nodes[int(text.split()[-1])] for text in first} == {"a", "b"}
+        # Another front finds the same nodes.
+        again = await asyncio.gather(*(other.say(thread, "hello again", "m2") for thread in threads))
+        assert [text.split()[-1] for text in again] == [text.split()[-1] for text in first]
+        killed = int(first[0].split()[-1])
+        thread = threads[0]
+        await one.say(thread, "book a table", "m3")
+        assert await asyncio.to_thread(lambda: eventually(lambda: ledger.read_text() == "book a table\n", timeout=20.0)) is None
+        os.kill(killed, signal.SIGKILL)
+        # The same message again, as a front end does that got no answer, and a new one: each is told once.
+        answer = await other.say(thread, "are you there?", "m4")
+        await one.say(thread, "are you there?", "m4")
+        assert int(answer.split()[-1]) != killed
+        said = [each["content"] for each in await one.transcript(thread) if each["role"] == "user"]
+        assert said == ["hello", "hello again", "book a table", "are you there?"]
+        # It may have been booked, or not: the ledger says so, and it is not booked again.
+        operations = (await one.http.get(f"/agui/{thread}/operations")).json()
+        assert [each["state"] for each in operations["operations"]] == ["unknown"]
+        assert ledger.read_text() == "book a table\n"
+        plain = {"model": "desk", "messages": [{"role": "user", "content": "hello"}]}
+        assert (await one.http.post("/v1/chat/completions", json=plain)).json()["choices"][0]["message"]["content"]
+        assert (await one.http.post("/agui", content=b"{")).status_code == 400
+        assert (await one.http.get("/agui/x/transcript", headers={"Authorization": "Bearer wrong"})).status_code == 401
+
+    with_fronts(cluster, desk_in(tmp_path), postgres_process.fresh(), talk)
+
+
+def test_serving_over_a_cluster_needs_a_database_that_nodes_share(tmp_path: Path) -> None:
+    for store in (None, "chats.db"):
+        with pytest.raises(InvalidSetting, match="postgresql://USER:PASSWORD@HOST:PORT/NAME: with --cluster"):
+            serve_command.serve(DESK / "desk.toml", store=store, cluster="127.0.0.1:1", out=tmp_path)
+    with pytest.raises(ClusterUnavailable, match="cannot be reached"):
+        serve_command.serve(DESK / "desk.toml", store="postgresql://nowhere/x", cluster="127.0.0.1:1", out=tmp_path)

@@ -16,6 +16,7 @@ from coterie.cluster.keys import KeyPlacement
 from coterie.cluster.limits import LinkLimits
 from coterie.cluster.loading import load
 from coterie.cluster.membership import Membership
+from coterie.cluster.services import SERVICES, ServiceKeeper, ServiceTable
 from coterie.cluster.transport import RayTransport
 from coterie.cluster.wire import (
     CallResult,
@@ -78,7 +79,9 @@ class NodeHost:
         self.runtime.provide(Meetings())
         self.runtime.provide(SceneCache())
         self.runtime.provide(HostedRuns())
+        self._services = self.runtime.provide(ServiceTable(name))
         self.runtime.spawn(SceneKeeper, name=KEEPER)
+        self.runtime.spawn(ServiceKeeper, name=SERVICES)
         membership.start([self._cluster.follow, self._follow], self._given_up)
         if self._keys is not None:
             self._keys.start(self.runtime)
@@ -144,6 +147,7 @@ class NodeHost:
         timeout = decode(payload, float)
         self._ready, self._draining = False, True
         self._membership.refresh(report=True)
+        self._services.close_all()
         if self._keys is not None:
             self._empty(Countdown(timeout))
         self.runtime.stop(timeout=timeout)

@@ -99,11 +99,16 @@ class Homes:
         """Return the runtime that is the home of a durable agent by its name in addresses; None without nodes."""
         found = self._cache.get(name)
         if found is None and self.nodes:
-            found = max(self.nodes, key=lambda each: _score(each.name, name)).runtime
+            found = rendezvous(self.nodes, name).runtime
             if len(self._cache) >= _HOMES:
                 self._cache.clear()
             self._cache[name] = found
         return found
+
+
+def rendezvous(nodes: Sequence[ClusterMember], key: str) -> ClusterMember:
+    """Return the node with the highest score for a key. There must be one."""
+    return max(nodes, key=lambda each: _score(each.name, key))
 
 
 def _score(node: str, name: str) -> bytes:

@@ -29,13 +29,13 @@ _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": 
 
 def connect(address: str, runtime_env: dict[str, Any] | None) -> bool:
     """Connect this process to Ray, unless it is; return whether this call has. Raises `ClusterUnavailable`."""
+    noted = _noted() if address == "auto" else address
+    if noted and not (address == "auto" and ray.is_initialized()):
+        probe(noted)
     if ray.is_initialized():
         return False
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    noted = _noted() if address == "auto" else address
-    if noted:
-        probe(noted)
     try:
         ray.init(
             address=address,

@@ -15,7 +15,7 @@ OPEN = ("/health", "/.well-known/agent-card.json")
 """Paths that need no token."""
 
 
-_USER = "coterie.user"
+USER = "coterie.user"
 """The key of a scope under which the user stands whose own token a request brought."""
 
 
@@ -26,7 +26,7 @@ def verified_user(request: HTTPConnection, headers: tuple[str, ...]) -> str:
     shared token is trusted to set it. The body, the path and the query never count. Raises `HTTPProblem` for a header that
     occurs twice, or that names another user than the token.
     """
-    own = request.scope.get(_USER, "")
+    own = request.scope.get(USER, "")
     given = next((found for name in headers if (found := request.headers.getlist(name))), [])
     if len(given) > 1:
         raise HTTPProblem(400, "the header that names the user is given more than once")
@@ -42,7 +42,7 @@ def acting_person(request: HTTPConnection, user: str, headers: tuple[str, ...]) 
     A token of the user's own acts for that user alone. Raises `HTTPProblem` if it comes with such a header.
     """
     given = next((found for name in headers if (found := request.headers.get(name, "").strip())), "")
-    if given and given != user and request.scope.get(_USER):
+    if given and given != user and request.scope.get(USER):
         raise HTTPProblem(403, "this token belongs to another person than the header names")
     return given or user
 
@@ -70,7 +70,7 @@ class TokenAuthMiddleware:
                 return
             user = next((name for name, token in self._users.items() if token.matches(secret.strip())), None)
             if user is not None:
-                await self._app({**scope, _USER: user}, receive, send)
+                await self._app({**scope, USER: user}, receive, send)
                 return
         message = "the token is missing or wrong; send the header `Authorization: Bearer TOKEN`"
         error = {"message": message, "type": "authentication_error", "param": None, "code": "invalid_api_key"}

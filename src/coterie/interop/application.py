@@ -83,7 +83,7 @@ def create_application(
     agui, completions, telemetry = AgUiEndpoints(server), CompletionEndpoints(server), TelemetryEndpoints(server, collectors)
     operations, pages = OperationEndpoints(server), PageEndpoints(server)
     routes = [
-        Route("/health", _health),
+        Route("/health", health),
         Route("/agui", agui.run, methods=["POST"]),
         Route("/agui/{thread:path}/events", agui.listen),
         Route("/agui/{thread:path}/transcript", pages.transcript),
@@ -108,6 +108,18 @@ def create_application(
         Route("/telemetry", telemetry.show),
         Route("/metrics", telemetry.expose),
     ]
+    application = Starlette(
+        routes=routes,
+        middleware=middleware_of(options, token, users or {}),
+        exception_handlers={HTTPException: unknown_path, HTTPProblem: refused, CoterieError: failed, Exception: broken},
+        lifespan=_lifespan,
+    )
+    application.state.server = server
+    return application
+
+
+def middleware_of(options: ServingOptions, token: AccessToken, users: Mapping[str, AccessToken]) -> list[Middleware]:
+    """Return what all requests pass first: the rules for pages of other origins, and the token."""
     cross_origin = Middleware(
         CORSMiddleware,
         allow_origins=list(options.origins),
@@ -116,21 +128,16 @@ def create_application(
         allow_credentials=options.credentials,
         max_age=int(options.preflight_age),
     )
-    application = Starlette(
-        routes=routes,
-        middleware=[cross_origin, Middleware(TokenAuthMiddleware, token=token, users=users or {})],
-        exception_handlers={HTTPException: _unknown, HTTPProblem: refused, CoterieError: failed, Exception: broken},
-        lifespan=_lifespan,
-    )
-    application.state.server = server
-    return application
+    return [cross_origin, Middleware(TokenAuthMiddleware, token=token, users=users)]
 
 
-async def _health(request: Request) -> Response:  # noqa: ARG001 - the signature of endpoints
+async def health(request: Request) -> Response:  # noqa: ARG001 - the signature of endpoints
+    """Say that the server answers."""
     return JSONResponse({"status": "ok"})
 
 
-async def _unknown(request: Request, error: Exception) -> Response:
+async def unknown_path(request: Request, error: Exception) -> Response:
+    """Answer a request for a path, or a method, that does not exist."""
     assert isinstance(error, HTTPException)
     path = request.url.path
     problems = {404: f"there is nothing at {path}", 405: f"{request.method} is not possible at {path}"}

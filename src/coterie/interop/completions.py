@@ -177,7 +177,7 @@ def _images(message: CompletionMessage, place: int) -> Iterator[Attachment]:
 
 
 _DATA = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,(.*)", re.DOTALL)
-_THREAD_HEADERS = ("x-thread-id", "x-openwebui-chat-id", "x-conversation-id")
+THREAD_HEADERS = ("x-thread-id", "x-openwebui-chat-id", "x-conversation-id")
 _BREAK = "\n\n"
 
 
@@ -210,7 +210,7 @@ class CompletionEndpoints:
         # The user in the body only separates anonymous conversations, under names that no real user has.
         who = (user,) if user or not parsed.user else ("-", parsed.user)
         parsed = replace(parsed, user="/".join(who))
-        named = _header(request, _THREAD_HEADERS)
+        named = first_header(request, THREAD_HEADERS)
         place = ("completions", *(each or "-" for each in who))
         if await self._is_helper(request, parsed, (*place, f"named {named}") if named else None, user):
             answer = await answer_aside(self._server.conversations, (*parsed.lines, ("user", parsed.text)))
@@ -365,5 +365,6 @@ def _piece(delivery: Delivery, parts: list[str], *, written: bool) -> tuple[str,
     return (gap + text if text else ""), False if text else written
 
 
-def _header(request: Request, names: tuple[str, ...]) -> str:
+def first_header(request: Request, names: tuple[str, ...]) -> str:
+    """Return the value of the first of these headers that a request has, or an empty text."""
     return next((value for name in names if (value := request.headers.get(name))), "")

@@ -6,11 +6,9 @@ of stages work as they do in one process.
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,6 @@ import msgspec
 from coterie.cluster import Cluster
 from coterie.cluster.hosting import HostedSimulation
 from coterie.errors import ScenarioError
-from coterie.errors.orchestrator import RunFolderFailed
 from coterie.messaging import Request
 from coterie.models import ModelReply, ModelRequest, TextDelta
 from coterie.orchestrator.code import file_of
@@ -28,20 +25,16 @@ from coterie.orchestrator.finding import find_kind
 from coterie.orchestrator.folder import DATA, LOG, MEETINGS, SCENARIO
 from coterie.orchestrator.kind import RESULT, RunContext, SimulationRun
 from coterie.orchestrator.modelling import COSTS, RECORDING, SPENT, StopOnErrorModel
+from coterie.orchestrator.packages import PackageHome, check_size, fetch, files_of_module, read_files, write_code, write_files
 from coterie.orchestrator.report import REPORT
 from coterie.orchestrator.running import EVENTS, TIMELINE
 from coterie.orchestrator.scenario import ORIGIN, Scenario
 from coterie.rounds.carrying import CarriedError, ModuleNames
 from coterie.rounds.plan import Plan
-from coterie.runtime import Agent, AgentRef, on
+from coterie.runtime import AgentRef, on
 from coterie.world import World
 
 OPENER = f"{__name__}:open_run"
-_PIECE = 4_000_000
-_LARGEST = 50_000_000
-"""Bytes of the files of a scenario at most."""
-_LARGEST_BESIDE = 10_000_000
-"""Bytes of a file beside the scenario at most; larger ones stay where they are."""
 _OF_RUN = {
     SCENARIO, ORIGIN, DATA, MEETINGS, EVENTS, TIMELINE, RESULT, RECORDING, COSTS, SPENT, CONTROL, STATUS, REPORT,
     "scenario.toml", "log.jsonl", "metrics.json", "costs.csv", "export",
@@ -70,17 +63,8 @@ class ScenarioPackage(msgspec.Struct, frozen=True):
         """Return the package of a scenario. Raises `ScenarioError` for one with too many files."""
         kind: str = scenario.parameters.kind
         code, files = _code(kind, scenario), _files(scenario.folder) if scenario.folder != scenario.origin else {}
-        size = sum(map(len, (*code.values(), *files.values())))
-        if size > _LARGEST:
-            problem = f"its files have {size:,} bytes, and nodes take {_LARGEST:,}: install what it needs on all machines"
-            raise ScenarioError(scenario.origin, [f"--cluster: {problem}"])
+        check_size(scenario.origin, code, files)
         return cls(kind, scenario.parameters.model_dump_json().encode(), code, files, _module(scenario.kind), model)
-
-
-class GetPackage(Request[bytes]):
-    """Asks for a piece of the package of a run; an empty one is after its end."""
-
-    offset: int
 
 
 class AskModel(Request[bytes]):
@@ -96,17 +80,12 @@ class ModelAnswer(msgspec.Struct, frozen=True):
     error: CarriedError | None = None
 
 
-class RunHome(Agent):
+class RunHome(PackageHome):
     """Has what the nodes need of a program: the package of the scenario, and the model."""
 
     def __init__(self, package: bytes, model: StopOnErrorModel | None) -> None:
-        self._package = package
+        super().__init__(package)
         self._model = model
-
-    @on
-    def package(self, message: GetPackage) -> bytes:
-        """Return a piece of the package."""
-        return self._package[message.offset : message.offset + _PIECE]
 
     @on(interleave=True)
     async def ask_model(self, message: AskModel) -> bytes:
@@ -181,11 +160,11 @@ class OpenedRun:
 
 def open_run(home: AgentRef) -> OpenedRun:
     """Build the run of a program on this node. Raises `ScenarioError`, and the errors of the kind."""
-    package = _fetched(home)
+    package = fetch(home, ScenarioPackage)
     with ExitStack() as resources:
         folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="coterie-run-")))
-        _write(package.files, folder)
-        code = _code_folder(package.code)
+        write_files(package.files, folder)
+        code = write_code(package.code) if package.code else None
         kind = find_kind(package.kind, (folder, code) if code is not None else (folder,), package.kind)
         parameters = kind.parameters.model_validate_json(package.parameters)
         model: Any = HomeModel(package.model, home) if package.model else None
@@ -197,38 +176,6 @@ def open_run(home: AgentRef) -> OpenedRun:
         assert isinstance(body, SimulationRun)
         return OpenedRun(body.simulation.plan, ModuleNames(_module(kind), package.module), resources.pop_all())
     raise AssertionError("unreachable")
-
-
-def _fetched(home: AgentRef) -> ScenarioPackage:
-    data = bytearray()
-    while piece := home.ask(GetPackage(len(data))).result():
-        data += piece
-    return msgspec.msgpack.decode(data, type=ScenarioPackage)
-
-
-@cache
-def _root() -> Path:
-    """Return the folder of this process for the code of scenarios. It stays, because classes of it may be in use."""
-    return Path(tempfile.mkdtemp(prefix="coterie-code-"))
-
-
-def _code_folder(code: dict[str, bytes]) -> Path | None:
-    """Write the code of a scenario, unless it is there; return its folder."""
-    if not code:
-        return None
-    folder = _root() / hashlib.sha256(_encode(sorted(code.items()))).hexdigest()[:16]
-    _write(code, folder)
-    return folder
-
-
-def _write(files: dict[str, bytes], folder: Path) -> None:
-    for path, data in files.items():
-        target = folder / path
-        if ".." in Path(path).parts or not target.is_relative_to(folder):
-            raise ScenarioError(path, ["a path leads out of the folder of the scenario"])
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.is_file():
-            target.write_bytes(data)
 
 
 def _module(kind: object) -> str:
@@ -243,31 +190,13 @@ def _code(kind: str, scenario: Scenario) -> dict[str, bytes]:
         return {}
     file = file_of(module, folder)
     assert file is not None
-    first = file.relative_to(folder).parts[0]
-    whole = folder / first
-    beside = [each for each in sorted(folder.iterdir()) if _goes_along(each)]
-    return _read(folder, beside if whole.is_file() else sorted(whole.rglob("*")))
-
-
-def _goes_along(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".") and path.stat().st_size <= _LARGEST_BESIDE
+    return files_of_module(file, folder)
 
 
 def _files(folder: Path) -> dict[str, bytes]:
     """Return the files that a kind has copied into the folder of a run."""
     names = [each for each in sorted(folder.iterdir()) if each.name not in _OF_RUN and not each.name.startswith(LOG)]
-    return _read(folder, [path for each in names for path in ([each] if each.is_file() else sorted(each.rglob("*")))])
-
-
-def _read(folder: Path, paths: list[Path]) -> dict[str, bytes]:
-    try:
-        return {
-            path.relative_to(folder).as_posix(): path.read_bytes()
-            for path in paths
-            if path.is_file() and "__pycache__" not in path.parts
-        }
-    except OSError as error:
-        raise RunFolderFailed(folder, error) from error
+    return read_files(folder, [path for each in names for path in ([each] if each.is_file() else sorted(each.rglob("*")))])
 
 
 def _ignore(step: object) -> None:

@@ -173,8 +173,11 @@ def open_assistant(
     base_url: str | None = None,
     notice: Callable[[str], None] = lambda _: None,
     clock: Clock | None = None,
+    store: str | None = None,
 ) -> OpenAssistant:
     """Return an assistant, opened over its folder, which is created if missing. `model` and `base_url` replace the scenario's.
+
+    `store`, an address of PostgreSQL, has the conversations and the memories of users instead of files in the folder.
 
     Raises `ScenarioError` if the provider fails, `RunFolderFailed`, the errors of models, and those of storage: a folder
     is used by one process at a time.
@@ -191,7 +194,7 @@ def open_assistant(
             stack.callback(assistant.close)
         answering = _model(loaded, assistant, model, base_url, clock, stack)
         settings = loaded.scenario.behaviour(assistant.instructions)
-        memory = stack.enter_context(_memory(loaded, folder))
+        memory = stack.enter_context(_memory(loaded, folder, store))
         simulations = _simulations(loaded, folder)
         own = [*assistant.tools, *(simulations.tools() if simulations is not None else [])]
         servers = [stack.enter_context(each) for each in servers_of(loaded.path, loaded.scenario.mcp)]
@@ -199,7 +202,7 @@ def open_assistant(
             Conversations(
                 answering,
                 [*own, *servers],
-                store=folder / "conversations.db",
+                store=store if store is not None else folder / "conversations.db",
                 provide=assistant.provide,
                 memory=_memories(loaded, memory),
                 settings=settings,
@@ -219,10 +222,12 @@ def _simulations(loaded: LoadedAssistant, folder: Path) -> SimulationTools | Non
     return SimulationTools(folder / "runs", [loaded.path.parent / each for each in loaded.scenario.simulations])
 
 
-def _memory(loaded: LoadedAssistant, folder: Path) -> contextlib.AbstractContextManager[TieredMemory | None]:
+def _memory(loaded: LoadedAssistant, folder: Path, store: str | None) -> contextlib.AbstractContextManager[TieredMemory | None]:
     """Return the memory of users, open, or None without the table for it."""
     if loaded.scenario.memory is None:
         return contextlib.nullcontext()
+    if store is not None:
+        return TieredMemory(MemoryConfig(postgres_url=store))
     return TieredMemory(MemoryConfig(path=folder / "memory.db"))
 
 
