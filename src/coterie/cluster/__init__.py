@@ -19,12 +19,13 @@ except ImportError as error:
 
     raise ExtraMissing("the cluster", "cluster") from error
 
+from coterie.cluster.budgets import ClusterLimits
 from coterie.cluster.cluster import Cluster
 from coterie.cluster.hosting import HostedAgents
 from coterie.cluster.placement import Placement
 from coterie.cluster.transport import RayTransport
 from coterie.cluster.wire import ClusterMember, ClusterSettings
 
-__all__ = ["Cluster", "ClusterMember", "ClusterSettings", "HostedAgents", "Placement", "RayTransport"]
+__all__ = ["Cluster", "ClusterLimits", "ClusterMember", "ClusterSettings", "HostedAgents", "Placement", "RayTransport"]
 
 del ray

@@ -11,7 +11,7 @@ from coterie.cluster.membership import Membership
 from coterie.cluster.placement import Placement, Placer
 from coterie.cluster.program import open_program
 from coterie.cluster.transport import RayTransport
-from coterie.cluster.wire import CallResult, ClusterMember, ClusterView, SpawnOrder, decode, encode
+from coterie.cluster.wire import CallResult, ClusterMember, ClusterSettings, ClusterView, SpawnOrder, decode, encode
 from coterie.concurrency import ends_in_order
 from coterie.durable import Identity
 from coterie.errors import DefinitionError, describe
@@ -95,6 +95,11 @@ class Cluster:
             program.close(drain=False)
             raise
         return cluster
+
+    @property
+    def settings(self) -> ClusterSettings:
+        """The settings of the cluster."""
+        return self._membership.settings
 
     # Agents.
 

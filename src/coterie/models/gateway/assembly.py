@@ -23,6 +23,8 @@ from coterie.models.policies import (
     PricedModel,
     RateLimitedModel,
     RetryingModel,
+    SharedLimits,
+    SharedLimitsModel,
     TimeLimitedModel,
     TokenEstimator,
 )
@@ -52,6 +54,7 @@ class GatewayOptions:
     replay: Path | None
     clock: Clock
     random: Random
+    shared: SharedLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +155,8 @@ def _free(_prompt: int, _reply: int) -> float:
 def _wrap(core: Model, parts: GatewayOptions, estimator: TokenEstimator, ledger: BudgetLedger, meter: Meter) -> Model:
     timeouts = parts.timeouts
     attempt = TimeLimitedModel(core, timeouts.attempt, "one attempt", first_token=timeouts.first_token)
-    turns = RateLimitedModel(BudgetedModel(attempt, ledger), parts.limits, estimator, meter, ledger, timeouts.total)
+    sent = attempt if parts.shared is None else SharedLimitsModel(attempt, parts.shared)
+    turns = RateLimitedModel(BudgetedModel(sent, ledger), parts.limits, estimator, meter, ledger, timeouts.total)
     retrying = RetryingModel(turns, parts.retry, parts.random, meter, timeouts.total)
     return TimeLimitedModel(retrying, timeouts.total, "its turn, all attempts, and the pauses between them")
 

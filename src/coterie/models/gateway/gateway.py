@@ -18,7 +18,7 @@ from coterie.models.gateway.futures import ModelReplyFuture, StreamChannel
 from coterie.models.gateway.loop import EventLoopThread
 from coterie.models.gateway.requests import GatewayLoop
 from coterie.models.options import Budget, Price, RateLimits, Timeouts
-from coterie.models.policies import CallMetrics, Spending
+from coterie.models.policies import CallMetrics, SharedLimits, Spending
 from coterie.models.spans import begin_chat, end_chat
 from coterie.models.values import ModelReply, ModelRequest, TextDelta
 from coterie.telemetry.spans import NO_SPAN
@@ -58,6 +58,7 @@ class ModelGateway:
         clock: The clock of limits, timeouts and pauses.
         seed: The seed of the jitter of retries.
         name: The name of its thread.
+        shared: Limits and budgets that it shares with other gateways, such as a `ClusterLimits`; its own hold as well.
 
     Raises `ExtraMissing` without Pydantic AI, `KeyMissing`, `RecordingDamaged`, and `InvalidSetting`.
     """
@@ -79,6 +80,7 @@ class ModelGateway:
         clock: Clock | None = None,
         seed: int | None = None,
         name: str = "models",
+        shared: SharedLimits | None = None,
     ) -> None:
         for where, value, kind in (
             ("limits", limits, RateLimits),
@@ -99,6 +101,7 @@ class ModelGateway:
             agent_budget=agent_budget, agent_budgets=dict(agent_budgets or {}), prices=dict(prices or {}),
             record=Path(record) if record is not None else None, replay=Path(replay) if replay is not None else None,
             clock=self._clock, random=random.Random(seed),  # noqa: S311 - for jitter
+            shared=shared,
         )  # fmt: skip
         self._assembly = assemble(parts)
         self._running = GatewayLoop(EventLoopThread(self._clock, name), self._assembly, name)

@@ -5,6 +5,7 @@ from coterie.models.policies.attempts import RetryingModel, TimeLimitedModel
 from coterie.models.policies.budgets import BudgetedModel, BudgetLedger, PricedModel, Spending, TokenEstimator
 from coterie.models.policies.metering import CallMetrics, Meter, MeteredModel
 from coterie.models.policies.rate_limits import RateLimitedModel
+from coterie.models.policies.shared import SharedLimits, SharedLimitsModel
 
 __all__ = [
     "BudgetLedger",
@@ -16,6 +17,8 @@ __all__ = [
     "PricedModel",
     "RateLimitedModel",
     "RetryingModel",
+    "SharedLimits",
+    "SharedLimitsModel",
     "Spending",
     "TimeLimitedModel",
     "TokenEstimator",

@@ -76,6 +76,12 @@ class _Account:
         self.tokens = 0
         self.dollars = 0.0
 
+    def plain(self, *, reserved: bool) -> dict[str, float]:
+        """Return the spending as a plain value."""
+        spent = self.spent
+        tokens, dollars = (self.tokens, self.dollars) if reserved else (0, 0.0)
+        return {"requests": spent.requests, "tokens": spent.tokens + tokens, "dollars": spent.dollars + dollars}
+
     def refusal(self, tokens: int, dollars: float) -> BudgetExhausted | None:
         """Return the error that refuses the next request for good; None if the request may be sent now or later."""
         budget, spent = self.budget, self.spent
@@ -206,12 +212,12 @@ class BudgetLedger:
         else:
             self._end(reservation, 0, 0.0)
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return the spending as a plain value."""
+    def snapshot(self, *, reserved: bool = False) -> dict[str, Any]:
+        """Return the spending as a plain value; with `reserved`, requests in flight count as spent, by their estimates."""
         with self._lock:
             return {
-                "run": msgspec.to_builtins(self._run.spent),
-                "agents": {name: msgspec.to_builtins(account.spent) for name, account in self._accounts.items()},
+                "run": self._run.plain(reserved=reserved),
+                "agents": {name: account.plain(reserved=reserved) for name, account in self._accounts.items()},
             }
 
     def restore(self, state: Mapping[str, Any]) -> None:
