@@ -8,6 +8,9 @@ import time
 from dataclasses import dataclass
 
 from coterie import Agent, AgentDown, AgentRef, Message, Request, on
+from coterie.cluster import Cluster, ClusterLimits
+from coterie.errors import BudgetExhausted
+from coterie.models import Budget, ModelGateway, ModelRequest, RuleModel
 
 
 class Where(Request[str]):
@@ -205,3 +208,32 @@ class Speaker(Agent):
     def shout(self, message: Shout) -> int:
         self.context.publish("news", Bump(message.amount))
         return 1
+
+
+class AskModel(Request[int]):
+    """Asks a model so often, and answers how often the budget has permitted it."""
+
+    times: int
+
+
+class ModelUser(Agent):
+    """Asks a model through a gateway of its own, within a budget of the whole cluster."""
+
+    def __init__(self, name: str, requests: int) -> None:
+        self.name, self.requests = name, requests
+
+    def on_start(self) -> None:
+        shared = ClusterLimits(self.context.use(Cluster), self.name, budget=Budget(requests=self.requests))
+        self.gateway = ModelGateway(RuleModel(lambda _: "yes"), shared=shared)
+
+    def on_stop(self) -> None:
+        self.gateway.close()
+
+    @on
+    async def ask_model(self, message: AskModel) -> int:
+        for count in range(message.times):
+            try:
+                await self.gateway.ask(ModelRequest(agent="user", step=str(count)))
+            except BudgetExhausted:
+                return count
+        return message.times

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import functools
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ from coterie.errors import InvalidSetting, ScenarioError
 from coterie.errors.cluster import ClusterUnavailable, RefusedByNode
 from coterie.interop import AccessToken, ServingOptions
 from coterie.interop.front import create_front
+from coterie.meetings import Meetings
 from coterie.orchestrator import load_run, load_scenario, run_scenario
 from coterie.orchestrator.assistants.opening import LoadedAssistant, load_assistant
 from coterie.orchestrator.assistants.spreading import spread
@@ -27,6 +29,8 @@ from coterie.orchestrator.folder import RunFolder
 from coterie.orchestrator.hosting import host_on
 from coterie.testing.waiting import eventually
 from tests.cluster.conftest import Machines
+from tests.cluster.people import AskModel, ModelUser
+from tests.network.people import Call, Guest, Heard, Say
 from tests.servers import Postgres
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
@@ -35,6 +39,16 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 FLOCK = Path(__file__).parent / "flock" / "flock.toml"
 DESK = Path(__file__).parent / "desk"
 TOKEN = "t" * 32
+
+
+def settled(cluster: Cluster, *names: str, without: str = "") -> None:
+    """Wait until these are the nodes, and ready, and a runtime is gone."""
+
+    def over() -> bool:
+        ready = [each for each in cluster.nodes() if each.ready and each.runtime != without]
+        return [each.name for each in ready] == sorted(names)
+
+    eventually(over, timeout=40.0)
 
 
 # Scenarios.
@@ -151,7 +165,7 @@ def with_fronts(
 def test_conversations_are_on_the_nodes_and_go_on_elsewhere_when_a_node_dies(
     cluster: Cluster, postgres_process: Postgres, tmp_path: Path
 ) -> None:
-    eventually(lambda: [each.name for each in cluster.nodes() if each.ready] == ["a", "b"], timeout=40.0)
+    settled(cluster, "a", "b")
     ledger = tmp_path / "ledger"
 
     async def talk(one: Client, other: Client) -> None:
@@ -191,3 +205,42 @@ def test_serving_over_a_cluster_needs_a_database_that_nodes_share(tmp_path: Path
             serve_command.serve(DESK / "desk.toml", store=store, cluster="127.0.0.1:1", out=tmp_path)
     with pytest.raises(ClusterUnavailable, match="cannot be reached"):
         serve_command.serve(DESK / "desk.toml", store="postgresql://nowhere/x", cluster="127.0.0.1:1", out=tmp_path)
+
+
+# Limits and budgets of models.
+
+
+def test_a_budget_holds_over_nodes_also_when_one_dies_with_what_it_has_asked(cluster: Cluster) -> None:
+    settled(cluster, "a", "b")
+    askers = [cluster.spawn(ModelUser, "dear", 60, node=node) for node in ("a", "b")]
+    first = [each.ask(AskModel(10)).result(30) for each in askers]
+    assert first == [10, 10]
+    keeper = cluster.find("budget-dear")
+    assert keeper is not None
+    where = next(each for each in cluster.nodes() if each.runtime == keeper.address.node)
+    other = next(each for each, node in zip(askers, ("a", "b"), strict=True) if node != where.name)
+    os.kill(where.pid, signal.SIGKILL)
+    settled(cluster, "a", "b", without=where.runtime)
+    # What was spent is in the store: 20 of 60.
+    assert other.ask(AskModel(100), timeout=60).result(60) == 40
+    assert cluster.spawn(ModelUser, "dear", 60).ask(AskModel(1)).result(30) == 0
+
+
+# Meetings.
+
+
+def test_a_meeting_over_nodes_goes_on_when_one_of_them_is_killed(cluster: Cluster) -> None:
+    settled(cluster, "a", "b")
+    if cluster.runtime.find("host") is None:
+        cluster.runtime.provide(Meetings(patience=20.0))
+    host = cluster.runtime.spawn(Guest, name="host")
+    there, lost = (cluster.spawn(Guest, name=f"guest-{node}", node=node) for node in ("a", "b"))
+    meeting = host.ask(Call([there, lost]), timeout=60).result(60)
+    for agent, text in ((host, "one"), (there, "two"), (lost, "three")):
+        assert agent.ask(Say(meeting, text), timeout=60).result(60) > 0
+    os.kill(cluster.node("b").pid, signal.SIGKILL)
+    assert there.ask(Say(meeting, "four"), timeout=60).result(60) > 0
+    assert host.ask(Say(meeting, "five"), timeout=60).result(60) > 0
+    for agent in (host, there):
+        heard = functools.partial(agent.ask, Heard(meeting))
+        eventually(lambda heard=heard: heard().result(30) == ["one", "two", "three", "four", "five"], timeout=20.0)  # type: ignore[misc]

@@ -35,7 +35,7 @@ _encode = msgspec.json.encode
 
 
 class TakeModelTurn(Stream[bytes]):
-    """Asks for the turn of a request. The item is a `TurnGiven`; the stream ends with the turn."""
+    """Asks for the turn of a request. The item is a `ModelTurnGiven`; the stream ends with the turn."""
 
     turn: str
     agent: str
@@ -45,7 +45,7 @@ class TakeModelTurn(Stream[bytes]):
     priority: int = 0
 
 
-class TurnGiven(msgspec.Struct, frozen=True):
+class ModelTurnGiven(msgspec.Struct, frozen=True):
     """That a request may be sent, or the budget that does not permit it."""
 
     refused: str = ""
@@ -120,9 +120,9 @@ class ModelBudgetKeeper(Agent):
                 async for piece in pieces:
                     if isinstance(piece, TextDelta):
                         await self._save()
-                        yield _encode(TurnGiven())
+                        yield _encode(ModelTurnGiven())
         except BudgetExhausted as error:
-            yield _encode(TurnGiven(error.which, error.agent, error.limit, error.spent))
+            yield _encode(ModelTurnGiven(error.which, error.agent, error.limit, error.spent))
         except RateLimited:
             pass  # The provider wants a pause, which the policies have noted.
         finally:
@@ -220,7 +220,7 @@ class ClusterLimits:
         try:
             keeper = await asyncio.to_thread(self._find)
             items = aiter(keeper.stream(wanted, timeout=None))
-            given = msgspec.json.decode(await anext(items), type=TurnGiven)
+            given = msgspec.json.decode(await anext(items), type=ModelTurnGiven)
         except (DeliveryError, ClusterError, StopAsyncIteration) as error:
             raise ModelUnavailable(f"the limits {self._name!r} of the cluster", describe(error)) from error
         if given.refused:
