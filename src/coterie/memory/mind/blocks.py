@@ -22,7 +22,7 @@ from coterie.memory.tiered import TieredMemory
 BLOCKS = "\x1fblocks/"
 """The beginning of the keys of the internal records of blocks: one record for each agent."""
 _LIMIT = 2_000
-_MOST = 100
+MOST_BLOCKS = 100
 """The maximum of blocks of an agent."""
 _EARLIER = 20
 """The maximum of earlier texts of a block."""
@@ -105,8 +105,8 @@ class MemoryBlocks:
                 _check_length(name, block.text, limit)
                 block.limit, block.description = limit, description
                 return
-            if len(stored.blocks) >= _MOST:
-                raise InvalidMemory("block", name, f"an agent has at most {_MOST}: delete one, or put more into one")
+            if len(stored.blocks) >= MOST_BLOCKS:
+                raise InvalidMemory("block", name, f"an agent has at most {MOST_BLOCKS}: delete one, or put more into one")
             _check_length(name, text, limit)
             stored.blocks[name] = StoredBlock(text, limit, description, stored.gone.pop(name, 0) + 1, now, [])
 

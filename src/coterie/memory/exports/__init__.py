@@ -1,0 +1,1 @@
+"""The formats in which other systems export memories."""
