@@ -65,6 +65,45 @@ def test_an_approximate_index_finds_what_an_exact_one_finds(monkeypatch: pytest.
     assert found / wanted > 0.95
 
 
+def test_a_comparison_in_bytes_finds_exactly_what_one_in_floats_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numkong")
+    archive: Any = Vectors()
+    # Close ones, whose bytes are alike, and one whose greatest number is twice as great as that of any other.
+    close = archive.rows[:150] + 0.02 * archive.rows[150:300]
+    steep = np.full(DIMENSION, 0.01, dtype="<f4")
+    steep[3] = 1.0
+    exact = index_of(archive)
+    exact._without_bytes = True
+    monkeypatch.setattr(vector_index, "SCAN_FROM", 100)
+    fast = index_of(archive)
+
+    def compare() -> None:
+        for number in range(0, COUNT, 7):
+            question = archive.rows[number].tobytes()
+            (first, ordinary), (second, estimated) = (
+                index.nearest(question, 10, ["a/episode/3-1", "nothing"]) for index in (exact, fast)
+            )
+            assert list(second) == list(first)
+            assert second == pytest.approx(first, abs=5e-4)
+            assert estimated == pytest.approx(ordinary, abs=0.003)
+
+    compare()
+    assert exact._bytes is None
+    assert fast._bytes is not None
+    for place, row in enumerate(close):
+        archive.put(f"a/episode/{place + 1000:x}-1", (row / np.linalg.norm(row)).astype("<f4"))
+    archive.put(archive.kept[4].key, archive.rows[77])
+    for index in (exact, fast):
+        index.catch_up(archive, DIMENSION)
+    compare()
+    archive.put("a/episode/9999-1", steep / np.linalg.norm(steep))
+    archive.put(archive.kept[5].key, archive.rows[78])
+    for index in (exact, fast):
+        index.catch_up(archive, DIMENSION)
+        index.drop(archive.kept[9].key)
+    compare()
+
+
 def test_without_usearch_all_are_compared_and_a_line_says_so(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
     def missing(_: int) -> None:
         raise ImportError

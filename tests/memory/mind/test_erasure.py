@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from coterie.errors import InvalidMemory
+from coterie.errors import InvalidMemory, TierUnavailable
 from coterie.errors.memory import InvalidDump
 from coterie.memory import AgentMemory, Insight, Memory, TieredMemory, forget_person
 from coterie.memory.mind.consolidation import extractive_summary
 from coterie.testing import ManualClock, Together, eventually
 from tests.memory.stores import open_memory
+from tests.servers import Postgres
 
 
 def mind_of(memory: TieredMemory, agent: str = "alice", **options: Any) -> AgentMemory:
@@ -165,3 +166,36 @@ def test_a_dump_that_cannot_be_read_is_told_before_anything_is_deleted(tmp_path:
         with pytest.raises(InvalidDump):
             forget_person(memory, owner="alice", dumps=[tmp_path / "dump.jsonl"])
         assert memory.get("alice/a") == "x"
+
+
+def test_the_files_of_postgresql_keep_no_byte_either(postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    psycopg = pytest.importorskip("psycopg")
+    url = postgres_server.fresh()
+    words = (b"Zebulon is a", b"zebulon sneez", b"xylophon", b"Quetzalcity", b"quetzalciti", b"yodeller", b"vibraphon")
+    with open_memory(postgres_url=url) as memory, psycopg.connect(url, autocommit=True) as other:
+        fill(memory)
+        memory.flush()
+        other.execute("ANALYZE")
+
+        def files() -> bytes:
+            other.execute("CHECKPOINT")
+            (number,) = other.execute("SELECT oid FROM pg_database WHERE datname = current_database()").fetchone()
+            return bytes_of(postgres_server.folder / "data" / "base" / str(number))
+
+        before = files()
+        assert all(word in before for word in (words[0], words[3]))
+        # The server keeps deleted rows for a transaction that may still see them.
+        other.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        other.execute("SELECT count(*) FROM memories")
+        monkeypatch.setattr("coterie.storage.postgres.store._COMPACT_TRIES", 2)
+        with pytest.raises(TierUnavailable, match="1 open transactions"):
+            forget_person(memory, subject="Zebulon")
+        other.execute("COMMIT")
+        report = forget_person(memory, subject="Zebulon")
+        assert report.bytes_gone
+        assert any("WAL" in each for each in report.not_covered)
+        # Another word stays, with its stem.
+        after = files().replace(b"zebulonian", b"").replace(b"Zebulonian", b"")
+        assert [word for word in (*words, b"Zebulon", b"zebulon") if word in after] == []
+        assert mind_of(memory).recall("rain")[0].text == "the rain fell"
+    postgres_server.drop(url)

@@ -8,6 +8,9 @@ _SAMPLE = 4_096
 """The number of vectors by which the spread of similarities is estimated."""
 _PAGE_BITS = 14
 _MASK = (1 << _PAGE_BITS) - 1
+_LEVELS = 127
+_TOGETHER = 8_192
+"""The number of vectors that are converted at once."""
 _CONNECTIVITY = 16
 _EXPANSION_ADD = 128
 _EXPANSION_SEARCH = 512
@@ -17,8 +20,8 @@ _EXPANSION_SEARCH = 512
 class ApproximateVectors:
     """Vectors by number. Not safe from many threads; its owner guards it.
 
-    The graph has numbers of one byte; the vectors that it finds are compared with halves of floats. Together they take less memory
-    than the vectors of an exact index.
+    The graph has numbers of one byte, of the range of the first vectors; the vectors that it finds are compared with halves of
+    floats. Together they take less memory than the vectors of an exact index.
     """
 
     def __init__(self, dimension: int) -> None:
@@ -39,13 +42,19 @@ class ApproximateVectors:
         self._pages: list[Any] = []
         self._sum: Any = np.zeros(dimension, dtype="f8")
         self._count = 0
+        self._range = 0.0
+        """The greatest number that has a level of its own."""
         self._sample: Any = np.zeros((_SAMPLE, dimension), dtype="<f4")
         self._random: Any = np.random.default_rng(0)
 
     def add(self, first: int, rows: Any) -> None:
         """Add a matrix of vectors with the numbers from `first` on, on all cores."""
         np = self._numpy
-        self._index.add(np.arange(first, first + len(rows), dtype=np.uint64), rows)
+        self._range = self._range or float(np.abs(rows).max()) or 1.0
+        for begin in range(0, len(rows), _TOGETHER):
+            part = rows[begin : begin + _TOGETHER]
+            numbers = np.arange(first + begin, first + begin + len(part), dtype=np.uint64)
+            self._index.add(numbers, self._levels(part, self._range))
         done = 0
         while done < len(rows):
             begin = (first + done) & _MASK
@@ -64,7 +73,14 @@ class ApproximateVectors:
 
     def nearest(self, vector: Any, count: int) -> Any:
         """Return the numbers of about the `count` nearest vectors."""
-        return self._index.search(vector, min(count, self._count)).keys.astype(self._numpy.int64)
+        np = self._numpy
+        levels = self._levels(vector, float(np.abs(vector).max()) or 1.0)
+        return self._index.search(levels, min(count, self._count)).keys.astype(np.int64)
+
+    def _levels(self, rows: Any, span: float) -> Any:
+        """Return numbers as bytes. The order of inner products does not depend on their scale."""
+        np = self._numpy
+        return np.clip(np.rint(rows * np.float32(_LEVELS / span)), -_LEVELS, _LEVELS).astype(np.int8)
 
     def similarities(self, vector: Any, numbers: Any) -> Any:
         """Return the similarities of vectors by their numbers, which are in ascending order."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import ExtraMissing
 from coterie.memory.contract import Archive
 from coterie.memory.embeddings.approximate import ApproximateVectors
+from coterie.memory.embeddings.byte_rows import ByteRows
 from coterie.memory.record import MemoryKind
 
 _log = logging.getLogger(__name__)
@@ -17,6 +18,10 @@ _log = logging.getLogger(__name__)
 _PAGE = 10_000
 EXACT_UP_TO = 200_000
 """The number of vectors up to which all are compared; of more, only those that usearch finds, if it is installed."""
+SCAN_FROM = 4_096
+"""The number of vectors from which all are first compared in bytes, and the best of them in floats, if numkong is installed."""
+_DEVIATIONS = 8.0
+"""How many standard deviations of the bytes' error a vector may be below the best, and is still compared in floats."""
 _FURTHER = 8
 """How many times as many vectors as wanted the approximate index is asked for: neighbours in time change the order."""
 _NEIGHBOUR = 0.25
@@ -26,9 +31,10 @@ _NEIGHBOUR = 0.25
 class VectorIndex:
     """Follows the archive for one agent and model, and finds nearest vectors.
 
-    It compares all, so it is exact: a search of a hundred thousand vectors takes a few milliseconds. Of more than `EXACT_UP_TO`
-    vectors it compares those that an approximate index finds, if usearch is installed. Safe from many threads; `_lock` guards everything. The
-    vector of a deleted memory stays until a caller that fails to find the memory drops it.
+    It compares all, so it is exact: a search of a hundred thousand vectors takes a few milliseconds. With numkong it compares
+    them in bytes, and in floats all that may be among the best in spite of the bytes' error. Of more than `EXACT_UP_TO` vectors it
+    compares those that an approximate index finds, if usearch is installed. Safe from many threads; `_lock` guards everything.
+    The vector of a deleted memory stays until a caller that fails to find the memory drops it.
     """
 
     def __init__(self, agent: str, model: str) -> None:
@@ -45,9 +51,14 @@ class VectorIndex:
         self._others = set[str]()
         self._approximate: ApproximateVectors | None
         self._refused: bool
+        self._without_bytes: bool
         self._moved: int
         """The number of vectors in the approximate index; the rows of `_matrix` begin with the next one."""
         self._matrix: Any
+        self._bytes: ByteRows | None
+        """The rows in bytes, once they are many."""
+        self._changed: set[int]
+        """The rows that changed since they were converted to bytes."""
         self._start(0)
 
     def __contains__(self, key: str) -> bool:
@@ -82,24 +93,21 @@ class VectorIndex:
         with self._lock:
             if not self._rows:
                 return {}, 0.0
+            question = np.frombuffer(vector, dtype="<f4")
+            wanted = [self._rows[key] for key in keys if key in self._rows]
+            gone = len(self._keys) - len(self._rows)
             if self._approximate is not None:
-                return self._nearest_of(self._approximate, np.frombuffer(vector, dtype="<f4"), count, keys)
-            similar = self._matrix[: len(self._keys)] @ np.frombuffer(vector, dtype="<f4")
-            mean, deviation = float(similar.mean()), float(similar.std())
-            places = self._line()
-            line = similar[places]
-            # A neighbour counts if it is nearer than the mean.
-            beside = np.maximum(line - np.float32(mean), 0.0) * np.float32(_NEIGHBOUR)
-            line[1:] += beside[:-1]
-            line[:-1] += beside[1:]
-            similar[places] = line
-            most = min(len(self._keys), count + len(self._keys) - len(self._rows))
-            best = np.argpartition(-similar, most - 1)[:most]
-            found = {self._keys[place]: float(similar[place]) for place in best if self._rows.get(self._keys[place]) == place}
-            found.update((key, float(similar[self._rows[key]])) for key in keys if key in self._rows)
+                mean, deviation = self._approximate.spread(question)
+                near = self._approximate.nearest(question, _FURTHER * count + gone)
+                compare: Callable[[Any], Any] = lambda places: self._approximate.similarities(question, places)  # type: ignore[union-attr]  # noqa: E731
+            else:
+                similar, error = self._compared(question)
+                mean, deviation = float(similar.mean()), float(similar.std())
+                near = self._best(similar, mean, error, count + gone)
+                compare = lambda places: self._matrix[places] @ question  # noqa: E731
+            found = self._ranked(near, wanted, compare, mean, count)
             few = len(self._rows) < 20  # noqa: PLR2004 - too few for a deviation
-            ordinary = 0.0 if few else mean + deviation
-        return found, ordinary
+            return found, 0.0 if few else mean + deviation
 
     def drop(self, key: str) -> None:
         """Remove a memory."""
@@ -108,22 +116,46 @@ class VectorIndex:
             if self._rows.pop(key, None) is not None:
                 self._ordered = False
 
-    def _nearest_of(
-        self, vectors: ApproximateVectors, vector: Any, count: int, keys: Iterable[str]
-    ) -> tuple[dict[str, float], float]:
-        """Return what `nearest` does, for the vectors that the approximate index finds, and those beside them in time."""
+    def _compared(self, question: Any) -> tuple[Any, float]:
+        """Return the similarities of all vectors, and the standard deviation of their error."""
+        count = len(self._keys)
+        if count >= SCAN_FROM and self._bytes is None and not self._without_bytes:
+            try:
+                self._bytes = ByteRows(self._dimension)
+            except ImportError:
+                self._without_bytes = True
+        if self._bytes is None:
+            return self._matrix[:count] @ question, 0.0
+        self._bytes.follow(self._matrix[:count], self._changed)
+        self._changed.clear()
+        return self._bytes.similarities(question)
+
+    def _best(self, similar: Any, mean: float, error: float, count: int) -> Any:
+        """Return the places of all vectors that may be among the `count` best, given their similarities with an error."""
         np = self._numpy
-        mean, deviation = vectors.spread(vector)
+        places = self._line()
+        line = similar[places]
+        # A neighbour counts if it is nearer than the mean.
+        beside = np.maximum(line - np.float32(mean), 0.0) * np.float32(_NEIGHBOUR)
+        line[1:] += beside[:-1]
+        line[:-1] += beside[1:]
+        similar[places] = line
+        most = min(len(self._keys), count)
+        least = np.partition(similar, len(similar) - most)[-most]
+        # The error of a sum with those of two neighbours, of the last one chosen and of one that should be chosen instead.
+        margin = 2 * _DEVIATIONS * error * (1 + 2 * _NEIGHBOUR**2) ** 0.5
+        return np.flatnonzero(similar >= least - np.float32(margin))
+
+    def _ranked(self, near: Any, wanted: list[int], compare: Callable[[Any], Any], mean: float, count: int) -> dict[str, float]:
+        """Return the best `count` of some places and those beside them in time, and the wanted ones, by key."""
+        np = self._numpy
         line = self._line()
-        wanted = [self._rows[key] for key in keys if key in self._rows]
-        near = np.concatenate(
-            [vectors.nearest(vector, _FURTHER * count + len(self._keys) - len(self._rows)), np.array(wanted, dtype=np.int64)]
-        )
+        near = np.concatenate([near, np.array(wanted, dtype=np.int64)])
         before, after = self._beside(line, near)
         places = np.unique(np.concatenate([near, before[before >= 0], after[after >= 0]]))
         before, after = self._beside(line, places)
         needed = np.unique(np.concatenate([places, before[before >= 0], after[after >= 0]]))
-        known = vectors.similarities(vector, needed)
+        known = compare(needed)
         scores = known[np.searchsorted(needed, places)]
         for beside in (before, after):
             # A neighbour counts if it is nearer than the mean.
@@ -131,12 +163,16 @@ class VectorIndex:
             nearness = known[np.searchsorted(needed, beside[there])] - np.float32(mean)
             scores[there] += np.float32(_NEIGHBOUR) * np.maximum(nearness, 0.0)
         found: dict[str, float] = {}
+        also = set(wanted)
         for at in np.argsort(-scores, kind="stable"):
             place = int(places[at])
             key = self._keys[place]
-            if self._rows.get(key) == place and (len(found) < count or place in wanted):
+            if self._rows.get(key) == place and (len(found) < count or place in also):
                 found[key] = float(scores[at])
-        return found, mean + deviation
+            if len(found) >= count and not also:
+                break
+            also.discard(place)
+        return found
 
     def _beside(self, line: Any, places: Any) -> tuple[Any, Any]:
         """Return the places of the episodes just before and just after those at some places; -1 where there is none."""
@@ -165,6 +201,7 @@ class VectorIndex:
         rows = len(self._keys) - self._moved
         self._approximate.add(self._moved, self._matrix[:rows])
         self._moved = len(self._keys)
+        self._bytes = None
         self._matrix = self._numpy.zeros((_PAGE, self._dimension), dtype="<f4")
 
     def _start(self, dimension: int) -> None:
@@ -176,6 +213,9 @@ class VectorIndex:
         self._approximate = None
         self._refused = False
         self._moved = 0
+        self._bytes = None
+        self._without_bytes = False
+        self._changed = set()
         self._matrix = self._numpy.zeros((64, dimension), dtype="<f4")
         self._positions: Any = self._numpy.full(64, -1, dtype=self._numpy.int64)
         """The position of each row in the order of times; -1 if it is no episode."""
@@ -211,6 +251,8 @@ class VectorIndex:
                 self._places[self._count] = place
                 self._positions[place] = self._count
                 self._count += 1
+        elif self._bytes is not None and place < len(self._bytes):
+            self._changed.add(place)
         self._matrix[place - self._moved] = row
 
     def _line(self) -> Any:

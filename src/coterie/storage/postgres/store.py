@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from coterie.concurrency import AutoResetEvent, Timers
 from coterie.errors import StorageError, StorageUnavailable
-from coterie.errors.storage import StatementFailed
+from coterie.errors.storage import StatementFailed, StorageBusy
 from coterie.kernel import Clock
 from coterie.storage.engine import ConnectionLost, Work, WriteOutcome, run_group
 from coterie.storage.postgres.address import ConnectionTarget
@@ -79,6 +79,18 @@ _LONGEST_DELAY = 2.0
 """Seconds between two attempts to reconnect: from the first, doubled each time, up to the longest."""
 
 
+_OWN_TABLES = "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = current_schema() AND tableowner = current_user"
+_OLDER_TRANSACTIONS = """
+    SELECT count(*) FROM (
+        SELECT backend_xmin AS held FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()
+        UNION ALL SELECT xmin FROM pg_replication_slots
+        UNION ALL SELECT transaction FROM pg_prepared_xacts WHERE database = current_database()
+    ) AS horizons WHERE held IS NOT NULL AND age(held) > age(CAST(? AS xid))
+"""
+_COMPACT_TRIES, _COMPACT_PAUSE = 200, 0.05
+"""How often, and with how many seconds between, it looks whether older transactions have ended."""
+
+
 class PostgresStore:
     """Commits groups to a server. Only the writer's thread uses it, except for `give_up`.
 
@@ -124,17 +136,34 @@ class PostgresStore:
         """Do nothing: the server maintains itself."""
 
     def compact(self) -> None:
-        """Rewrite the tables of the schema that belong to this user. The server's log and backups are not touched."""
+        """Rewrite the tables of the schema that belong to this user, and the statistics, which have samples of their values.
+
+        The statistics are rewritten only if the user owns the database. The server's log and backups are not touched. Raises
+        `StorageBusy` if a transaction stays open for which the server keeps deleted rows.
+        """
         connection = self._connected()
-        tables = connection.rows(
-            "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = current_schema() AND tableowner = current_user", ()
-        )
         try:
-            for (table,) in tables:
-                connection.execute(f"VACUUM (FULL) {table}", ())
+            self._wait_for_older_transactions(connection)
+            for (table,) in connection.rows(_OWN_TABLES, ()):
+                connection.execute(f"VACUUM (FULL, ANALYZE) {table}", ())
+            # Without the right to do it, the server only warns.
+            connection.execute("VACUUM (FULL) pg_catalog.pg_statistic", ())
         except ConnectionLost as lost:
             self._drop()
             raise StorageUnavailable(self._address.shown, lost.reason) from lost
+
+    def _wait_for_older_transactions(self, connection: PostgresConnection) -> None:
+        row = connection.row("SELECT (txid_current() % 4294967296)::text", ())
+        assert row is not None
+        held = 0
+        for _ in range(_COMPACT_TRIES):
+            ((held,),) = connection.rows(_OLDER_TRANSACTIONS, (row[0],))
+            if not held:
+                return
+            if self._doorbell.wait(_COMPACT_PAUSE):
+                break
+        reason = f"{held} open transactions or replication slots may still see the deleted rows, and the server keeps these"
+        raise StorageBusy(self._address.shown, reason, _COMPACT_TRIES * _COMPACT_PAUSE)
 
     def give_up(self) -> None:
         """Stop waiting for the server. Safe from any thread."""
