@@ -191,7 +191,9 @@ def _not_covered(memory: TieredMemory) -> tuple[str, ...]:
     more = []
     if config.postgres_url is not None:
         more.append("the log (WAL), the replicas and the backups of the PostgreSQL server")
-        more.append("the statistics of the PostgreSQL database, if its user does not own it, until the server analyses it again")
+        more.append(
+            "the statistics of the PostgreSQL database, if its user does not own it, until the server analyses it again"
+        )
     if config.redis_url is not None:
         more.append("the files of the Redis server, and the compression dictionaries in it")
     if config.shared:
