@@ -1,65 +1,63 @@
-"""An assistant that remembers across conversations in two languages, and says so if it remembers nothing."""
+"""An assistant that remembers across conversations in two languages, and says so if it remembers nothing.
 
+`python examples/remembering.py` needs no key: rules stand in for a language model. `python examples/remembering.py MODEL` asks a real
+one, such as `openai:gpt-5-mini` with its key in the environment, or one of a server with OpenAI's protocol at OPENAI_BASE_URL.
+"""
+
+import asyncio
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from coterie import Agent, Request, Runtime, on
-from coterie.memory import AgentMemory, MemoryConfig, TieredMemory
+from coterie.conversation import Conversations, UserMemories
+from coterie.memory import MemoryConfig, TieredMemory
+from coterie.models import Model, ModelGateway, ModelReply, ModelRequest, RuleModel, TextMessage, ToolCall
 
-NOTHING = {"en": "I do not know that.", "de": "Das weiß ich nicht."}
-
-
-class Said(Request[None]):
-    text: str
-    language: str
-
-
-class Asked(Request[str]):
-    text: str
-    language: str
-
-
-class Assistant(Agent):
-    def __init__(self, user: str) -> None:
-        self.user = user
-
-    def on_start(self) -> None:
-        self.memory = AgentMemory(self.context.use(TieredMemory), agent=self.user)
-
-    @on
-    def listen(self, message: Said) -> None:
-        self.memory.remember({"content": message.text, "language": message.language})
-
-    @on
-    def answer(self, message: Asked) -> str:
-        found = self.memory.recall(message.text, 1)
-        return str(found[0].value["content"]) if found else NOTHING[message.language]
+MONDAY = (
+    "Remember that my sister bought two bicycles in Rome.",
+    "Merke dir, dass ich jeden Morgen Äpfel aus Straßburg esse.",
+)
+TUESDAY = (
+    "What did she buy? A BICYCLE?",
+    "Wo kommt der Apfel her?",
+    "Wie heißt mein Hund?",
+)
+REQUESTS = {"Remember that ": "I shall remember that.", "Merke dir, dass ": "Das merke ich mir."}
+NOTHING = {"W": "Das weiß ich nicht.", "Wh": "I do not know that."}
 
 
-def converse(path: Path, *messages: Said | Asked) -> None:
+def answer(request: ModelRequest) -> ModelReply | str:
+    """Stand in for a language model: store what it is asked to, and answer with the best of what is remembered."""
+    if request.step.startswith("summary"):
+        return "nothing"
+    said = next(each.text for each in reversed(request.exchanges) if isinstance(each, TextMessage))
+    for beginning, reply in REQUESTS.items():
+        if said.startswith(beginning):
+            if isinstance(request.exchanges[-1], TextMessage):
+                return ModelReply(calls=(ToolCall("1", "remember", {"text": said.removeprefix(beginning)}),))
+            return reply
+    remembered = [line[2:] for line in request.instructions.splitlines() if line.startswith("- ")]
+    return remembered[0] if remembered else NOTHING.get(said[:2], NOTHING["W"])
+
+
+async def converse(folder: Path, model: Model, name: str, messages: tuple[str, ...]) -> None:
     """Hold one conversation: open the memory, and close it afterwards."""
-    with TieredMemory(MemoryConfig(path=path)) as memory, Runtime() as runtime:
-        runtime.provide(memory)
-        assistant = runtime.spawn(Assistant, "ann")
-        for message in messages:
-            if isinstance(message, Asked):
-                print(f"{message.text} - {assistant.ask(message).result()}")
-            else:
-                assistant.ask(message).result()
+    with TieredMemory(MemoryConfig(path=folder / "memory.db")) as memory:
+        async with Conversations(model, store=folder / "chats.db", memory=UserMemories(memory)) as host:
+            chat = host.open(name, user="ann")
+            for message in messages:
+                print(f"{name}, ann: {message}\n{name}, assistant: {await chat.send(message).answer()}")
+
+
+async def main(model: Model) -> None:
+    with TemporaryDirectory() as folder:
+        await converse(Path(folder), model, "monday", MONDAY)
+        await converse(Path(folder), model, "tuesday", TUESDAY)
 
 
 if __name__ == "__main__":
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "assistant.db"
-        converse(
-            path,
-            Said(text="My sister bought two bicycles in Rome.", language="en"),
-            Said(text="Ich esse jeden Morgen Äpfel aus Straßburg.", language="de"),
-        )
-        converse(
-            path,
-            Asked(text="What did she buy? A BICYCLE?", language="en"),
-            Asked(text="Wo kommt der Apfel her?", language="de"),
-            Asked(text="strassburg?", language="de"),
-            Asked(text="Wie heißt mein Hund?", language="de"),
-        )
+    if sys.argv[1:]:
+        with ModelGateway(sys.argv[1]) as gateway:
+            asyncio.run(main(gateway))
+    else:
+        asyncio.run(main(RuleModel(answer, name="rules")))

@@ -53,9 +53,10 @@ PRINTED = {
         r"Bonn now: Ich bin letzte Woche nach Bonn gezogen\.\n\['Bonn'\]"
     ),
     "remembering": (
-        r"What did she buy\? A BICYCLE\? - My sister bought two bicycles in Rome\.\n"
-        r"Wo kommt der Apfel her\? - Ich esse jeden Morgen Äpfel aus Straßburg\.\n"
-        r"strassburg\? - Ich esse jeden Morgen Äpfel aus Straßburg\.\nWie heißt mein Hund\? - Das weiß ich nicht\."
+        r"(?s)monday, assistant: I shall remember that\..*monday, assistant: Das merke ich mir\..*"
+        r"A BICYCLE\?\ntuesday, assistant: my sister bought two bicycles in Rome\..*"
+        r"her\?\ntuesday, assistant: ich jeden Morgen Äpfel aus Straßburg esse\..*"
+        r"Hund\?\ntuesday, assistant: Das weiß ich nicht\."
     ),
     "streams": (
         r"and then the fish went on and then the fish\ninterrupted after 1[0-4] words"
