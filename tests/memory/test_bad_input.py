@@ -8,7 +8,7 @@ import pytest
 
 from coterie.errors import CoterieError, InvalidMemory, InvalidSetting
 from coterie.errors.memory import DumpUnavailable, InvalidDump
-from coterie.memory import AgentMemory, Insight, MemoryConfig, MemoryMonitor, TieredMemory, Weights
+from coterie.memory import AgentMemory, Insight, MemoryConfig, MemoryMonitor, TieredMemory, Weights, at_least
 from tests.memory.stores import open_memory
 
 NAN = float("nan")
@@ -288,3 +288,20 @@ def test_an_id_of_another_house_is_only_an_id(tmp_path: Path) -> None:
 def test_all_of_these_are_errors_of_the_house() -> None:
     assert issubclass(DumpUnavailable, CoterieError)
     assert issubclass(DumpUnavailable, OSError)
+
+
+@pytest.mark.parametrize(
+    "where", [{"\ud800": 1}, {"address": {"": 1}}, {"address": {"city": {}}}, {"address": {"city": ["Rome"]}}]
+)
+def test_a_filter_of_fields_that_cannot_exist_is_refused(where: dict[str, Any]) -> None:
+    with open_memory() as memory, pytest.raises(InvalidMemory):
+        AgentMemory(memory, "alice").recall("soup", where=where)
+
+
+def test_a_filter_may_be_as_deep_as_a_value() -> None:
+    with open_memory() as memory:
+        mind = AgentMemory(memory, "alice")
+        for city in ("Rome", "Oslo"):
+            mind.remember({"content": "soup", "address": {"city": city, "place": {"floor": 2}}})
+        deep = {"address": {"city": "Rome", "place": {"floor": at_least(2)}}}
+        assert [each.value["address"]["city"] for each in mind.recall("soup", where=deep)] == ["Rome"]

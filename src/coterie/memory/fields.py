@@ -72,12 +72,17 @@ def check_where(where: Any) -> tuple[tuple[str, FieldTest], ...]:
         return ()
     if not isinstance(where, Mapping):
         raise InvalidMemory("where", where, 'give a dictionary of fields, such as {"speaker": "Ann"}')
-    tests = []
+    return tuple(_tests(where, "", 1))
+
+
+def _tests(where: Mapping[Any, Any], prefix: str, depth: int) -> Iterator[tuple[str, FieldTest]]:
     for name, wanted in where.items():
-        if not isinstance(name, str) or not name:
-            raise InvalidMemory("where", name, "a field has a name")
-        tests.append((name, wanted if isinstance(wanted, FieldTest) else FieldTest("equal", (_scalar(wanted),))))
-    return tuple(tests)
+        if not isinstance(name, str) or not name or not _is_text(name):
+            raise InvalidMemory("where", name, "a field has a name, in text that can be written as UTF-8")
+        if isinstance(wanted, Mapping) and wanted and depth < _MAX_DEPTH:
+            yield from _tests(wanted, f"{prefix}{name}.", depth + 1)
+        else:
+            yield f"{prefix}{name}", wanted if isinstance(wanted, FieldTest) else FieldTest("equal", (_scalar(wanted),))
 
 
 def fields_of(body: bytes) -> dict[str, Scalar | list[Scalar]]:
@@ -136,12 +141,18 @@ def _scalar(value: Any) -> Scalar:
         raise InvalidMemory(
             "where", value, f"compare with a number, a text of up to {MAX_TEXT} characters, True, False, None or a time"
         )
-    if isinstance(plain[0], str):
-        try:
-            plain[0].encode()
-        except UnicodeEncodeError:
-            raise InvalidMemory("where", value, "give text that can be written as UTF-8") from None
+    if isinstance(plain[0], str) and not _is_text(plain[0]):
+        raise InvalidMemory("where", value, "give text that can be written as UTF-8")
     return plain[0]
+
+
+def _is_text(value: str) -> bool:
+    """Return whether a text can be written: one with half of a surrogate pair cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _limit(value: Any) -> Scalar:

@@ -13,7 +13,7 @@ from itertools import islice
 from coterie.memory.text.folding import CLUSTER, HAN, HANGUL, HIRAGANA, KANA, REGION, SYMBOL, cased, classes_of, folded
 from coterie.memory.text.languages import LONGEST, forms_of, hinted_languages, is_stop_word, languages_of
 
-VERSION = 1
+VERSION = 2
 """The version of the analysis. Databases that were indexed by an earlier one are indexed anew."""
 
 TERM_CHARACTERS = "+#.@-_&$%,:"
@@ -47,7 +47,12 @@ _CLASSES = re.compile(
 )
 _APOSTROPHE = re.compile(r"(?<=[a-z])'(?:s|d|m|t|ll|re|ve)\b")
 _PARTS = re.compile(r"[^.@&_+'\-#,:]+")
-_SYLLABLES = re.compile(r"\w(?:[^\W\d_]?\u17d2.|[^\w\s])*", re.DOTALL)
+_SYLLABLES = re.compile(r"\w(?:[\u17d2\u1039].|[^\w\s])*", re.DOTALL)
+_LONG_NUMBER = re.compile(r"(?<![\w.,])\+?\(?\d(?:[ ()/.\-]{0,2}\d){6,}(?!\w|,\d)")
+_FEWEST_DIGITS, _MOST_DIGITS = 7, 15
+"""The lengths of numbers that are found in every grouping: telephone numbers (ITU-T E.164) and others like them."""
+_NATIONAL = 10
+"""Up to this length the last digits of such a number find it: the number without the codes of its country and area."""
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _VERSION = re.compile(r"v(\d+(?:\.\d+)+)")
 _STEM = 0.9
@@ -104,6 +109,22 @@ def _ngrams(units: list[str] | str, sizes: Iterable[int]) -> Iterator[str]:
             yield "".join(units[place : place + size])
 
 
+def _long_numbers(text: str) -> list[str]:
+    """Return the digits of each long number that is written in groups, as in telephone numbers, and of a part between spaces."""
+    found = []
+    for match in _LONG_NUMBER.finditer(text):
+        whole = match[0]
+        for number in dict.fromkeys((whole, *whole.split())):
+            digits = "".join(each for each in number if each.isdigit())
+            if _FEWEST_DIGITS <= len(digits) <= _MOST_DIGITS:
+                found.append(digits)
+    return found
+
+
+def _ends_of(digits: str) -> list[str]:
+    return [digits[-length:] for length in range(_FEWEST_DIGITS, min(len(digits), _NATIONAL + 1))]
+
+
 def terms_of(text: str) -> list[str]:
     """Return the terms of a text: its words folded and stemmed, n-grams of scripts without spaces, and symbols."""
     text, pieces = _pieces(text)
@@ -120,6 +141,9 @@ def terms_of(text: str) -> list[str]:
     for piece, kind in pieces:
         if kind != "a":
             terms += _indexed(piece, kind)
+    known = set(words)
+    for digits in _long_numbers(text):
+        terms += [each for each in (digits, *_ends_of(digits)) if each not in known]
     return terms if len(text) < MAX_BYTES // 4 else _capped(terms)
 
 
@@ -182,6 +206,7 @@ def question_of(question: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
             words.append(folded(piece))
         else:
             grams += _searched(piece, kind)
+    words += [digits for digits in _long_numbers(question) if digits not in words]
     # Two forms of one word are one word.
     telling = {forms_of(word, languages or stops)[-1]: word for word in reversed(words or rest if not grams else words)}
     chosen = list(reversed(telling.values()))
@@ -210,13 +235,16 @@ def weighted_forms(word: str, languages: tuple[str, ...]) -> dict[str, float]:
     """
     kinds = set(classes_of(word))
     if kinds <= {HAN, KANA, HIRAGANA}:
-        return {word: 1.0}
+        # A verb and its ending, which inflects.
+        return {word: 1.0, word[0]: _GUESS} if classes_of(word) == HAN + HIRAGANA else {word: 1.0}
     if kinds <= {HANGUL}:
         forms = dict.fromkeys(forms_of(word, ()), 1.0)
         bare = min(forms, key=len)
         if len(bare) > 2:  # noqa: PLR2004 - as in `_indexed`
             forms.update((each, _GUESS) for each in _ngrams(bare, (2,)) if each not in forms)
         return forms
+    if word.isdigit() and len(word) <= _MOST_DIGITS:
+        return {word: 1.0, **dict.fromkeys(_ends_of(word), _GUESS)}
     likely = forms_of(word, languages or ("english",))
     found = {each: 1.0 if each == likely[0] else _STEM for each in likely}
     if not languages:

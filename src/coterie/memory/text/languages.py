@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import snowballstemmer
 
-from coterie.memory.text.folding import folded, in_two_letters
+from coterie.memory.text.folding import LETTER, classes_of, folded, in_two_letters
 from coterie.memory.text.stop_words import STOP_WORDS
 
 LONGEST = 64
@@ -155,6 +155,9 @@ _PARTICLES = (
 _ARABIC = ("وبال", "فبال", "وكال", "وال", "فال", "بال", "كال", "ولل", "لل", "ال", "و", "ف", "ب", "ل", "ك")
 _HEBREW = ("וכש", "שב", "שה", "של", "וה", "וב", "ול", "ומ", "ה", "ו", "ב", "ל", "מ", "ש", "כ")
 
+_ETHIOPIC = 0x1200, 0x1357
+_ETHIOPIC_PREFIXES = frozenset("በለየከአ")
+
 _HITS: dict[str, tuple[str, ...]] = {}
 for _language, _words in STOP_WORDS.items():
     for _word in _words:
@@ -224,15 +227,26 @@ def forms_of(word: str, languages: tuple[str, ...]) -> tuple[str, ...]:
         own = next(
             (each for first, last, each in _SCRIPTS if first <= code <= last), languages or _LATIN if code < _LATIN_END else ()
         )
-        if not own and plain.isalpha():
+        if not own and set(classes_of(plain)) == {LETTER}:
             # No stemmer knows the script: most languages inflect at the end of a word.
-            forms[plain[: max(4, len(plain) - 2)]] = None
+            if _ETHIOPIC[0] <= code <= _ETHIOPIC[1]:
+                forms.update(dict.fromkeys(_in_ethiopic(plain)))
+            else:
+                forms.update((plain[:length], None) for length in range(len(plain) - 1, max(3, len(plain) - 4), -1))
     for language in own:
         for each in dict.fromkeys((word, plain)):
             for stem in _stems(each, language):
                 if len(stem) > 1 or stem in ("c", "r"):
                     forms[folded(stem)] = None
     return tuple(each for each in forms if each)
+
+
+def _in_ethiopic(word: str) -> list[str]:
+    """Return forms of a word in syllables: their consonants, without a prefix, and without the last syllables."""
+    # Each consonant has eight places, one for each of its vowels.
+    bare = "".join(chr(ord(each) & ~7) if _ETHIOPIC[0] <= ord(each) <= _ETHIOPIC[1] else each for each in word)
+    stem = bare[1:] if len(bare) >= 3 and bare[0] in _ETHIOPIC_PREFIXES else bare  # noqa: PLR2004 - a shorter one is no word
+    return [each[:length] for each in dict.fromkeys((bare, stem)) for length in range(len(each), max(1, len(each) - 3), -1)]
 
 
 def _stems(word: str, language: str) -> tuple[str, ...]:
