@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ import msgspec
 
 from coterie.cluster import arguments
 from coterie.cluster.loading import load
-from coterie.concurrency import Rank, new_lock
+from coterie.concurrency import Rank, Signal, new_lock
 from coterie.errors import CoterieError, describe
 from coterie.errors.cluster import ClusterError
 from coterie.kernel import Checkpointable
@@ -27,7 +28,8 @@ KEEPER = "cluster-scenes"
 """The name of the agent of each node that remembers the scenes of simulations."""
 _SCENES = 64
 """Scenes that a node remembers."""
-_LOOK, _PATIENCE = 0.002, 5.0
+_PATIENCE = 5.0
+"""Seconds that a turn waits for its scene."""
 
 _encode = msgspec.msgpack.encode
 _decode_turn = msgspec.msgpack.Decoder(RemoteTurn).decode
@@ -61,6 +63,7 @@ class SceneCache:
     def __init__(self) -> None:
         self._lock = new_lock(Rank.RECORDS)
         self._scenes: OrderedDict[tuple[str, int], tuple[RemoteScene, View]] = OrderedDict()
+        self._awaited: OrderedDict[tuple[str, int], Signal] = OrderedDict()
 
     def add(self, simulation: str, number: int, scene: RemoteScene) -> None:
         """Remember a scene."""
@@ -69,10 +72,28 @@ class SceneCache:
             self._scenes[simulation, number] = made
             if len(self._scenes) > _SCENES:
                 self._scenes.popitem(last=False)
+            awaited = self._awaited.pop((simulation, number), None)
+        if awaited is not None:
+            awaited.set()
 
-    def get(self, simulation: str, number: int) -> tuple[RemoteScene, View] | None:
-        """Return a scene and its view, or None."""
+    async def get(self, simulation: str, number: int) -> tuple[RemoteScene, View] | None:
+        """Return a scene and its view; await it for a few seconds, since it may come after its turns. Return None without it."""
+        found = self._scenes.get((simulation, number))
+        if found is not None:
+            return found
+        with self._lock:
+            if (simulation, number) in self._scenes:
+                return self._scenes[simulation, number]
+            awaited = self._awaited.setdefault((simulation, number), Signal())
+            if len(self._awaited) > _SCENES:
+                self._awaited.popitem(last=False)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(_set(awaited), _PATIENCE)
         return self._scenes.get((simulation, number))
+
+
+async def _set(signal: Signal) -> None:
+    await signal
 
 
 class HostedRun(Protocol):
@@ -186,12 +207,9 @@ class Hosted(Agent):
         await self._open()
         if message.state:
             self._agent.restore(state_from_bytes(message.state))
-        cache, waited = self.context.use(SceneCache), 0.0
-        while (found := cache.get(message.simulation, message.scene)) is None:
-            if waited > _PATIENCE:
-                return _encode(RemoteTurnEnd(missing=True))
-            await asyncio.sleep(_LOOK)
-            waited += _LOOK
+        found = await self.context.use(SceneCache).get(message.simulation, message.scene)
+        if found is None:
+            return _encode(RemoteTurnEnd(missing=True))
         asked = _decode_turn(message.turn)
         turn = asked.open(*found, self._stage(asked.stage), self._names)
         turn.agent = self._agent

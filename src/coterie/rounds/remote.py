@@ -72,7 +72,7 @@ class RemoteScene(msgspec.Struct, frozen=True):
     deadlines: dict[str, float]
     sequence: int
     time: float
-    names: list[str]
+    names: tuple[str, ...]
     types: dict[str, str]
 
     @classmethod
@@ -80,7 +80,7 @@ class RemoteScene(msgspec.Struct, frozen=True):
         """Return the scene of a turn."""
         deadlines = {key: due for key in view if (due := view.expiry(key)) is not None}
         keys = {key: thaw(value) for key, value in view.items()}
-        return cls(keys, deadlines, view.sequence, view.time, list(roster.names), dict(roster.types))
+        return cls(keys, deadlines, view.sequence, view.time, tuple(roster.names), dict(roster.types))
 
     def view(self) -> View:
         """Return the view again."""
@@ -115,7 +115,7 @@ class RemoteTurn(msgspec.Struct, frozen=True):
         inputs = {name: carried(form, names) for name, form in self.inputs.items()}
         made = stage if stage is not None else Stage(self.stage, None, together=False)
         turn = Turn(self.name, self.round, made, self.place, view, inputs, self.seed, self.visit, self.first)
-        turn.roster = Roster(tuple(scene.names), {}, {}, scene.types)
+        turn.roster = Roster(scene.names, {}, {}, scene.types)
         return turn
 
 
