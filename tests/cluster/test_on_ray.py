@@ -252,6 +252,7 @@ def test_the_commands_show_the_nodes_and_drain_one_for_good(
     shown = capsys.readouterr().out
     assert all(f"│ {name} " in shown for name in "abc")
     assert shown.count(" ready ") == 3
+    assert cluster.status()["nodes"]["c"]["busiest"][0]["queued"] == 0
     with pytest.raises(LookupError, match="no living node 'd'"):
         commands.drain("d", machines.address)
     commands.drain("c", machines.address, 10.0)

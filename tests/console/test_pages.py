@@ -214,7 +214,16 @@ def test_a_cluster_is_shown_and_a_node_is_drained(live: Live, operator: httpx.Cl
             return [Member()]
 
         def status(self) -> dict[str, object]:
-            node = {"agents": 3, "address": "10.0.0.1", "ready": True, "draining": False, "labels": {"zone": "a"}, "keys": 7}
+            busy = {"name": "teller", "state": "busy", "queued": 9}
+            node = {
+                "agents": 3,
+                "address": "10.0.0.1",
+                "ready": True,
+                "draining": False,
+                "labels": {"zone": "a"},
+                "keys": 7,
+                "busiest": [busy],
+            }
             return {"nodes": {"north": node}, "programs": ["me"], "problems": []}
 
         def drain(self, name: str) -> None:
@@ -224,7 +233,7 @@ def test_a_cluster_is_shown_and_a_node_is_drained(live: Live, operator: httpx.Cl
     live.console.show(cluster, "two")
     try:
         page = operator.get("/cluster").text
-        assert all(text in page for text in ("north", "ready", "10.0.0.1", "zone: a", "keys: 7", "5 s"))
+        assert all(text in page for text in ("north", "ready", "10.0.0.1", "zone: a", "keys: 7", "5 s", "teller", "1 of 3"))
         assert "has stopped" in done(operator, "/cluster/two/drain", node="north")
         assert cluster.drained == ["north"]
     finally:

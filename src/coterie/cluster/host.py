@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import os
 import platform
@@ -39,6 +40,8 @@ from coterie.storage import Database, open_database
 _log = logging.getLogger(__name__)
 
 _clock = SystemClock()
+_LISTED = 100
+"""Agents that the state of a node names."""
 _SETTLING = 10.0
 """Seconds that a spawn with a name waits for a new directory to learn the names of all nodes."""
 
@@ -134,9 +137,11 @@ class NodeHost:
         return None if found is None else str(found.address)
 
     def _do_status(self, _: bytes) -> dict[str, Any]:
-        metrics = self.runtime.metrics()
+        metrics, health = self.runtime.metrics(), self.runtime.health()
+        busiest = heapq.nsmallest(_LISTED, health.values(), key=lambda each: (-each.queued, each.name))
         return {
             "agents": len(metrics.agents),
+            "busiest": [{"name": each.name, "state": str(each.state), "queued": each.queued} for each in busiest],
             "handled": metrics.totals.handled,
             "link": metrics.link,
             "peers": self.transport.status(),

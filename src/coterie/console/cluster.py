@@ -10,8 +10,10 @@ from coterie.console.problems import ConsoleProblem
 from coterie.console.rendering import shown
 from coterie.console.sources import ShownCluster, Sources
 
-_OWN = ("runtime", "address", "agents", "pid", "draining", "ready", "labels", "python", "version", "problem")
+_OWN = ("runtime", "address", "agents", "busiest", "pid", "draining", "ready", "labels", "python", "version", "problem")
 """The entries of a node's status that have columns; the page lists the others by name."""
+_MACHINERY = ("ray.io/", "coterie.io/")
+"""The beginnings of labels that are not the user's."""
 
 
 class ClusterPage:
@@ -31,8 +33,11 @@ class ClusterPage:
                     "name": node,
                     "lease": leases.get(node, 0.0),
                     "more": shown({key: value for key, value in entry.items() if key not in _OWN}),
-                    "labels": shown(entry.get("labels", {})),
+                    "labels": shown(
+                        {key: each for key, each in entry.get("labels", {}).items() if not key.startswith(_MACHINERY)}
+                    ),
                     "problem": entry.get("problem", ""),
+                    "busiest": entry.get("busiest", ()),
                     **{key: entry.get(key, "") for key in ("address", "agents", "pid", "python", "version")},
                     "state": "draining" if entry.get("draining") else ("ready" if entry.get("ready", True) else "joining"),
                 }
