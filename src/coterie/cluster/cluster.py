@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +22,8 @@ from coterie.kernel.codec import Extension
 from coterie.runtime import Agent, AgentRef, DurablePolicy, Runtime
 from coterie.runtime.entities.entity_kind import EntityKind, check_key
 from coterie.runtime.entities.names import stored_address
+
+_log = logging.getLogger(__name__)
 
 _SPAWN_TIMEOUT = 30.0
 _CHUNK = 2_000
@@ -166,7 +169,7 @@ class Cluster:
 
         The agent is on one node at a time, and the reference finds it. The first call for a class tells it to all nodes. Raises
         `ClusterError` for a cluster without a store, `InvalidKey`, `DefinitionError` for a class that keeps no state or that a
-        node cannot load, and `ClusterUnavailable`.
+        node cannot load, and `ClusterUnavailable` if the directory does not answer.
         """
         kind = self._kinds.get(agent)
         if kind is None:
@@ -181,7 +184,11 @@ class Cluster:
         kind, name = EntityKind(agent, self.codec, DurablePolicy().largest_state), arguments.class_name(agent)
         self._membership.ask_directory("add_classes", [name])
         for member, pending in [(member, self._begin(member, "learn", [name])) for member in self.nodes() if member.ready]:
-            self._end(member, pending, _SPAWN_TIMEOUT)
+            try:
+                self._end(member, pending, _SPAWN_TIMEOUT)
+            except ClusterUnavailable as error:
+                # It learns the class by its next view, unless it is lost.
+                _log.info("%s", error)
         self._kinds[agent] = kind
         return kind
 

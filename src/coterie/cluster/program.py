@@ -54,7 +54,7 @@ def _agreed(
             namespace=rays.NAMESPACE,
             lifetime="detached",
             get_if_exists=True,
-            scheduling_strategy=rays.on_head(),
+            resources=rays.ON_HEAD,
             **options,
         ).remote(encode(wanted))
         outcome = decode(rays.call(directory, "call", "settings_of", encode(None), timeout=timeout), CallResult)

@@ -22,8 +22,8 @@ _list_nodes: Any = ray.nodes
 _find_address: Any = ray.util.get_node_ip_address
 ADMISSION = "copy ~/.coterie/cluster-token of the head to the same place here, or name its copy by RAY_AUTH_TOKEN_PATH with RAY_AUTH_MODE=token"
 _PROBE = 5.0
-_HEAD = "node:__internal_head__"
-"""The resource that Ray gives to its head alone."""
+ON_HEAD = {"node:__internal_head__": 0.001}
+"""The resources of an actor that Ray puts on its head: only that has the resource, of which nearly all is left."""
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
@@ -136,12 +136,6 @@ def name_of(machine: dict[str, Any]) -> str:
 def on_machine(machine: str) -> Any:
     """Return the strategy that starts an actor on a machine and nowhere else."""
     return NodeAffinitySchedulingStrategy(machine, soft=False)
-
-
-def on_head() -> Any:
-    """Return the strategy that starts an actor on the head, which the cluster needs anyway; elsewhere if Ray has lost it."""
-    head = next((number for number, each in machines().items() if _HEAD in each["Resources"]), None)
-    return "DEFAULT" if head is None else NodeAffinitySchedulingStrategy(head, soft=True)
 
 
 def result(pending: Any, timeout: float) -> bytes:
