@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from coterie import Agent, AgentRef, Message, Request, on
 from coterie.concurrency import start_thread
 from coterie.errors import DeliveryError
+from coterie.errors.cluster import ClusterError
 
 START = 1_000
 TIMEOUT = 5.0
@@ -194,7 +195,13 @@ def main(address: str, seed: int, keys: int, begin: list[int], settings: dict[st
             output.flush()
 
     def work(number: int, cluster: Cluster) -> None:
-        own = cluster.entity(BankAccount, f"{seed}-own-{number}")
+        own = None
+        while own is None:
+            try:
+                own = cluster.entity(BankAccount, f"{seed}-own-{number}")
+            except ClusterError:
+                # The directory has just been killed.
+                over.wait(0.5)
         for count in range(begin[number], 1_000_000):
             client, began = Client(say), time.monotonic()  # noqa: TID251 - of a test
             one, other, amount = draw(seed, number, count, keys)

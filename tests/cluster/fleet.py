@@ -32,7 +32,12 @@ HEALTH = {
     "health_check_failure_threshold": 4,
 }
 """Ray gives up a machine after some twelve seconds, also on a machine that does much else."""
-PLAIN = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "RAY_agent_register_timeout_ms": "120000", "RAY_worker_niceness": "0"}
+PLAIN = {
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_agent_register_timeout_ms": "120000",
+    "RAY_worker_niceness": "0",
+}
 COMMON = [f"--object-store-memory={STORE}", "--min-worker-port=0", "--max-worker-port=0"]
 PORTS = [
     "--metrics-export-port=20001",

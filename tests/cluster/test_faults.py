@@ -149,7 +149,9 @@ def test_asks_to_others_are_quick_when_a_machine_is_killed(fleet: Fleet, cluster
 
 
 @long
-def test_a_machine_that_is_cut_off_stores_and_answers_nothing_once_its_keys_are_elsewhere(fleet: Fleet, cluster: Cluster) -> None:
+def test_a_machine_that_is_cut_off_stores_and_answers_nothing_once_its_keys_are_elsewhere(
+    fleet: Fleet, cluster: Cluster
+) -> None:
     if fleet.network is None:
         pytest.skip(f"no network namespaces on this machine: {fleet.no_network}")
     settled(cluster, *NAMES)

@@ -30,7 +30,7 @@ from coterie.cluster.wire import (
     encode,
 )
 from coterie.concurrency import start_thread
-from coterie.errors import CoterieError, describe
+from coterie.errors import CoterieError, StorageError, describe
 from coterie.errors.cluster import ClusterError, NameTakenInCluster
 from coterie.kernel import Address, Countdown, SystemClock
 from coterie.meetings import Meetings
@@ -174,7 +174,11 @@ class NodeHost:
     def _do_learn(self, payload: bytes) -> None:
         """Make classes of durable agents known."""
         for name in decode(payload, list[str]):
-            self.runtime.durable.register(arguments.find_class(name, self._name))
+            try:
+                self.runtime.durable.register(arguments.find_class(name, self._name))
+            except StorageError as error:
+                # It is known; what is stored for its agents is delivered later.
+                _log.warning("cannot look for messages for %s: %s", name, error)
             self._learned.add(name)
 
     def _take_name(self, name: str) -> None:
