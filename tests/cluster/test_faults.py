@@ -26,7 +26,7 @@ from coterie.testing.waiting import eventually
 from tests.cluster import bank, chaos
 from tests.cluster.chaos import BankProgram, Chaos
 from tests.cluster.fleet import PLAIN, ROOT, Fleet
-from tests.cluster.people import Add, Counter
+from tests.cluster.people import Add, Counter, Sleep
 from tests.cluster.probe import Probe
 from tests.runs import LONG
 from tests.servers import Missing, Redis
@@ -81,6 +81,15 @@ def settled(cluster: Cluster, *names: str) -> None:
     eventually(lambda: [each.name for each in cluster.nodes() if each.ready] == sorted(names), timeout=90.0)
 
 
+def made_whole(fleet: Fleet, cluster: Cluster) -> None:
+    """Let the machines join again that a test before has left without Ray."""
+    for name in NAMES:
+        if not fleet.machines[name].has_raylet:
+            fleet.machines[name].kill()
+            fleet.add(name).wait()
+    settled(cluster, *NAMES)
+
+
 def test_a_bank_over_three_machines_loses_nothing_whatever_happens(fleet: Fleet, cluster: Cluster) -> None:
     seed = random.randrange(1_000_000) if LONG else 1
     program = BankProgram(fleet.address, seed)
@@ -118,7 +127,7 @@ def test_agents_go_on_without_their_program_and_another_finds_them(fleet: Fleet,
 
 @long
 def test_asks_to_others_are_quick_when_a_machine_is_killed(fleet: Fleet, cluster: Cluster) -> None:
-    settled(cluster, *NAMES)
+    made_whole(fleet, cluster)
     homes: dict[str, AgentRef] = {}
     for number in range(50):
         account = cluster.entity(bank.BankAccount, f"probe-{number}")
@@ -128,7 +137,7 @@ def test_asks_to_others_are_quick_when_a_machine_is_killed(fleet: Fleet, cluster
     with Probe([*[(each, Add(1)) for each in others], (homes["a"], bank.Balance()), (homes["b"], bank.Balance())]) as probe:
         probe.settle(3.0)
         before = probe.during(5.0)
-        waiting = doomed.ask(Add(1), timeout=20.0)
+        waiting = doomed.ask(Sleep(30.0), timeout=40.0)
         fleet.machines["c"].kill()
         killed = time.monotonic()  # noqa: TID251 - of a test
         eventually(lambda: [each.name for each in cluster.nodes()] == ["a", "b"], timeout=30.0)
@@ -154,7 +163,7 @@ def test_a_machine_that_is_cut_off_stores_and_answers_nothing_once_its_keys_are_
 ) -> None:
     if fleet.network is None:
         pytest.skip(f"no network namespaces on this machine: {fleet.no_network}")
-    settled(cluster, *NAMES)
+    made_whole(fleet, cluster)
     program = BankProgram(fleet.address, 77)
     program.start()
     program.goes_on()
@@ -182,7 +191,7 @@ def test_a_machine_that_is_cut_off_stores_and_answers_nothing_once_its_keys_are_
 
 @long
 def test_durable_agents_wait_for_the_database_and_others_go_on(fleet: Fleet, cluster: Cluster) -> None:
-    settled(cluster, *NAMES)
+    made_whole(fleet, cluster)
     server = fleet.postgres
     assert server is not None
     ordinary = [cluster.spawn(Counter, node=node) for node in NAMES]
@@ -212,7 +221,7 @@ def _noted(account: AgentRef) -> int:
 
 @long
 def test_each_machine_is_restarted_in_turn_under_load(fleet: Fleet, cluster: Cluster) -> None:
-    settled(cluster, *NAMES)
+    made_whole(fleet, cluster)
     program = BankProgram(fleet.address, 78)
     program.start()
     program.goes_on()

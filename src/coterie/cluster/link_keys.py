@@ -46,7 +46,13 @@ def make_encrypted(connection: socket.socket, fingerprint: bytes) -> socket.sock
     context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     encrypted = context.wrap_socket(connection)
-    if not fingerprint or hashlib.sha256(encrypted.getpeercert(binary_form=True) or b"").digest() != fingerprint:
+    try:
+        certificate = encrypted.getpeercert(binary_form=True) or b""
+    except OSError:
+        # The connection was lost before it was wrapped, so there was no handshake.
+        encrypted.close()
+        raise
+    if not fingerprint or hashlib.sha256(certificate).digest() != fingerprint:
         encrypted.close()
         raise ConnectionError("it has another certificate than the one that the directory names")
     return encrypted
