@@ -38,10 +38,15 @@ docs: $(VENV)/.dev-ready
 bench: $(VENV)/.bench-ready
 	$(BIN)/python -m benchmarks $(BENCHMARKS)
 
-# Runs the conformance runners of protocols against an assistant. They need npm, and are installed into a temporary folder.
+# Runs clients and conformance runners that others wrote against an assistant. They need npm, and Chromium with its driver, and are
+# installed into a temporary folder. With TCK=/path it runs A2A's technology compatibility kit from that folder too.
 conformance: $(VENV)/.dev-ready
 	sh tests/interop/conformance/mcp.sh $(BIN)/python
 	sh tests/interop/conformance/agui.sh $(BIN)/python
+	sh tests/interop/conformance/frontend.sh $(BIN)/python
+ifdef TCK
+	sh tests/interop/conformance/a2a.sh $(BIN)/python $(abspath $(TCK))
+endif
 
 # Writes the lock files anew, with the newest versions that fit.
 lock: $(VENV)/.dev-ready

@@ -1,10 +1,12 @@
 """Tools of the front end, and files, in a conversation without a server."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from coterie.conversation import Conversation, ConversationSettings, ResultsAwaited, ToolReturned, TurnEnded
+from coterie.conversation import Conversation, Conversations, ConversationSettings, ResultsAwaited, ToolReturned, TurnEnded
 from coterie.errors.conversation import InvalidText
 from coterie.models import Attachment, TextMessage, ToolDefinition
 
@@ -37,6 +39,39 @@ def test_a_turn_goes_on_with_the_results_of_the_front_end() -> None:
             assert "there is no tool 'paint'" in await chat.send("!paint").answer()
 
     run(work)
+
+
+@pytest.mark.parametrize("supplied", ["at once", "when asked again", "never"])
+def test_a_turn_that_waits_for_the_front_end_goes_on_after_the_process_has_ended(tmp_path: Path, supplied: str) -> None:
+    patient = ConversationSettings(frontend_timeout=30.0, shutdown_grace=0, cancel_grace=1)
+    settings = ConversationSettings(frontend_timeout=0.05) if supplied == "never" else patient
+
+    async def before() -> str:
+        host = Conversations(Script(by_words), store=tmp_path / "chats.db", settings=patient)
+        chat = host.open("t")
+        stream = chat.send("!paint\n!check_status", tools=[PAINT], id="m")
+        (call,) = (await until_awaited(stream)).calls
+        # As after a crash: the turn has not ended, and its call has no result.
+        await asyncio.to_thread(host.close)
+        return call
+
+    async def after(call: str) -> None:
+        model = Script(by_words)
+        async with Conversations(model, store=tmp_path / "chats.db", settings=settings) as host:
+            chat = host.open("t")
+            if supplied == "at once":
+                await chat.ready()
+                assert await chat.supply(call, "red") == 1
+                assert await chat.supply(call, "blue") == 0
+            stream = chat.send("!paint\n!check_status", tools=[PAINT], id="m")
+            if supplied == "when asked again":
+                assert (await until_awaited(stream)).calls == (call,)
+                assert await chat.supply(call, "red") == 1
+            assert ("gave no result" if supplied == "never" else "red") in await stream.answer()
+            assert "paint" in {each.name for each in model.requests[0].tools}
+
+    call = run(before)
+    run(lambda: after(call))
 
 
 @pytest.mark.parametrize("end", ["time", "message", "stop"])

@@ -17,6 +17,7 @@ from coterie.conversation import (
     tool,
 )
 from coterie.conversation.session import attempt_table
+from coterie.conversation.session.session_log import SessionLog
 from coterie.errors import UnknownOperation
 from coterie.errors.conversation import TransitionRefused
 from coterie.runtime import Context
@@ -538,3 +539,31 @@ def test_tools_get_provided_objects_and_share_notes(tmp_path: Any) -> None:
             assert "ServiceMissing" in await chat.send("!log_in").answer()
 
     run(work)
+
+
+def test_a_cancel_is_answered_truly_although_the_end_was_told_before_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = SessionLog.record
+
+    async def recording(self: SessionLog, *entries: Any, **options: Any) -> Any:
+        made = await record(self, *entries, **options)
+        for each in options.get("operations", ()):
+            while each.state is OperationState.CANCELLING and each.number in self.operations:
+                await asyncio.sleep(0.001)
+        return made
+
+    monkeypatch.setattr(SessionLog, "record", recording)
+    begun = Gate()
+
+    @tool(effect="read", long_running=True)
+    async def wait() -> str:
+        begun.set()
+        await Gate()
+        return "never"
+
+    async def main() -> None:
+        async with Conversation(Script(by_words), tools=[wait]) as chat:
+            operation = await chat.call("wait", {})
+            await begun
+            assert await chat.cancel(operation) is CancelAnswer.STOPPED
+
+    run(main)

@@ -68,6 +68,17 @@ def test_images_and_files_reach_the_model(tmp_path: Path) -> None:
         ]
         said = texts(server.run("t", None, messages=[{"id": "m", "role": "user", "content": parts}]))
         assert list(said.values()) == ["image/png 3, application/pdf https://x.example/a.pdf"]
+        # A page that is loaded anew gets them too.
+        (question, _) = client.get("/agui/t/transcript").json()["messages"]
+        picture, document = question["attachments"]
+        assert (picture["mediaType"], picture["size"]) == ("image/png", 3)
+        assert (document["mediaType"], document["url"]) == ("application/pdf", "https://x.example/a.pdf")
+        found = client.get(picture["url"])
+        assert (found.content, found.headers["content-type"]) == (b"png", "image/png")
+        assert (found.headers["content-disposition"], found.headers["x-content-type-options"]) == ("attachment", "nosniff")
+        place = picture["url"].rpartition("/")[0]
+        for wrong in (f"{place}/1", f"{place}/2", "/agui/t/attachments/9999999/0", "/agui/other/attachments/64/0"):
+            assert client.get(wrong).status_code == 404
         body = {"threadId": "t", "runId": "r"}
 
         def send(*parts: dict[str, Any], name: str = "n") -> httpx.Response:
@@ -126,9 +137,9 @@ def test_all_tabs_hear_everything_and_resume_in_the_middle(tmp_path: Path) -> No
             assert [*said.values()][:3] == ["hello", "you said hello", "work box"]
             assert "m7" in said
             assert "box is done" in said.values()
-        # A reader that has the beginning of a delivery, but not its end, gets it whole.
+        # A reader that has the event before a delivery gets it whole.
         begun = next(place for place, event in enumerate(heard[0]) if getattr(event, "delta", "") == "box is done")
-        last = [line for line in heard[0][:begun] if isinstance(line, str)][-1].removeprefix("id: ")
+        last = [line for line in heard[0][:begun] if isinstance(line, str)][-3].removeprefix("id: ")
         again: list[Any] = []
         listen(server, "t", again, "TEXT_MESSAGE_END", after=last).join(20)
         assert list(texts([event for event in again if not isinstance(event, str)]).values()) == ["box is done"]
@@ -146,3 +157,23 @@ def test_a_stream_that_begins_in_the_middle_of_an_answer_goes_on_with_the_same_m
         rest = texts([event for event in heard if not isinstance(event, str)])
         assert list(rest) == [page["running"]["id"]]
         assert page["running"]["content"] + next(iter(rest.values())) == "you said slowly"
+
+
+def test_a_delivery_goes_on_in_the_middle_for_a_reader_that_lost_its_connection(tmp_path: Path) -> None:
+    name = "x" * 5_000
+    with served(tmp_path) as server, server.client() as client:
+        server.held.go.set()
+        client.post("/agui/t/messages", json={"content": f"work {name}", "id": "m"})
+        heard: list[Any] = []
+        listen(server, "t", heard, "TEXT_MESSAGE_END", after="0").join(20)
+        places = [place for place, each in enumerate(heard) if not isinstance(each, str) and "TEXT_MESSAGE" in each.type.value]
+        whole = [heard[place] for place in places]
+        assert [each.type.value for each in whole][::4] == ["TEXT_MESSAGE_START", "TEXT_MESSAGE_END"]
+        # The id of each part stands before it.
+        ids = [heard[place - 1].removeprefix("id: ") for place in places]
+        assert [each.partition(".")[2] for each in ids] == ["4", "3", "2", "1", ""]
+        for done, last in enumerate(ids[:-1], 1):
+            rest: list[Any] = []
+            listen(server, "t", rest, "TEXT_MESSAGE_END", after=last).join(20)
+            again = [each for each in rest if not isinstance(each, str) and "TEXT_MESSAGE" in each.type.value]
+            assert again == whole[done:]

@@ -41,7 +41,7 @@ from coterie.conversation.tools.results import Finding
 from coterie.conversation.tools.schema import Secret
 from coterie.conversation.tools.source import ToolSource
 from coterie.conversation.tools.tool import Tool, tool
-from coterie.conversation.transcript import TranscriptCall, TranscriptMessage, TranscriptPage
+from coterie.conversation.transcript import AttachedFile, TranscriptCall, TranscriptMessage, TranscriptPage
 
 __all__ = [
     "AnyConversationEvent",
@@ -49,6 +49,7 @@ __all__ = [
     "AssistantAgent",
     "AssistantAnswer",
     "AssistantRole",
+    "AttachedFile",
     "CancelAnswer",
     "Conversation",
     "ConversationCollector",

@@ -34,7 +34,7 @@ from coterie.conversation.settings import ConversationSettings
 from coterie.conversation.state import ConversationState
 from coterie.conversation.tools.source import ToolSource
 from coterie.conversation.tools.tool import Tool
-from coterie.conversation.transcript import TranscriptPage, read_page, text_place
+from coterie.conversation.transcript import TranscriptPage, attachment_of, read_page, text_place
 from coterie.conversation.turn_stream import ResultStream, TurnStream, answer_of, check_message
 from coterie.errors import (
     ConversationClosed,
@@ -258,6 +258,10 @@ class Conversation(OperationRequests):
             page = self._kept(lambda: read_page(self.state.host.journal, self.state.key, until, limit, self.state.event_stream))
             if before is not None or self.state.event_stream.last == page.last_event:
                 return msgspec.structs.replace(page, operations=self.operations(unfinished=True))
+
+    def attachment(self, message: int, place: int = 0) -> Attachment | None:
+        """Return an image or file of a message of the user, by the message's id in a page and its place there; None if there is none."""
+        return self._kept(lambda: attachment_of(self.state.host.journal, self.state.key, message, place))
 
     def text_place(self, piece: TextWritten) -> tuple[int, int]:
         """Return where a piece of an answer belongs: the id of the event that began its turn, and the texts of the turn before it.

@@ -21,7 +21,7 @@ from coterie.conversation.events import (
     TurnOutcome,
 )
 from coterie.conversation.operations.operation import Operation
-from coterie.models import Attachment, ToolCall
+from coterie.models import Attachment, ToolCall, ToolDefinition
 
 
 class UserMessageEntry(msgspec.Struct, frozen=True, kw_only=True, tag="said"):
@@ -34,6 +34,8 @@ class UserMessageEntry(msgspec.Struct, frozen=True, kw_only=True, tag="said"):
     schema: Mapping[str, Any] | None = None
     """The JSON schema of the answer; None for text."""
     attachments: tuple[Attachment, ...] = ()
+    tools: tuple[ToolDefinition, ...] = ()
+    """The front end's own tools, which the model may call in the answer."""
 
 
 class ToolCallsEntry(msgspec.Struct, frozen=True, kw_only=True, tag="called"):

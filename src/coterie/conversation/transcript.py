@@ -19,6 +19,7 @@ from coterie.conversation.entries import (
 from coterie.conversation.event_stream import EventStream
 from coterie.conversation.journal import Journal, LogRecord
 from coterie.conversation.operations.operation import Operation
+from coterie.models import Attachment
 
 _READ = 200
 """Log entries that are read at once."""
@@ -35,6 +36,17 @@ class TranscriptCall(msgspec.Struct, frozen=True, kw_only=True):
     failed: bool = False
     operation: int | None = None
     """The operation that continues, or awaits approval."""
+
+
+class AttachedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """An image or another file in a message, without its bytes."""
+
+    media_type: str
+    name: str = ""
+    url: str = ""
+    """The address that the provider of the model reads; empty for a file whose bytes are in the log."""
+    size: int = 0
+    """Bytes in the log."""
 
 
 class TranscriptMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,8 +72,8 @@ class TranscriptMessage(msgspec.Struct, frozen=True, kw_only=True):
     """The calls of an answer."""
     texts: int = 0
     """Number of texts before calls, in the answer that is being written."""
-    attached: int = 0
-    """Number of images and files in a message of the user."""
+    files: tuple[AttachedFile, ...] = ()
+    """The images and files in a message of the user; `Conversation.attachment` returns one."""
 
 
 class TranscriptPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,6 +152,19 @@ def _running(journal: Journal, key: str, turn: int, text: str) -> TranscriptMess
     )
 
 
+def attachment_of(journal: Journal, key: str, event: int, place: int) -> Attachment | None:
+    """Return the image or file at a place, from 0, in the message of the user with that id; None if there is none."""
+    sequence = event >> PARTS
+    for record in journal.between(key, sequence - 1, sequence, 1):
+        if isinstance(record.entry, UserMessageEntry) and 0 <= place < len(record.entry.attachments):
+            return record.entry.attachments[place]
+    return None
+
+
+def _described(attachment: Attachment) -> AttachedFile:
+    return AttachedFile(media_type=attachment.media_type, name=attachment.name, url=attachment.url, size=len(attachment.data))
+
+
 def _is_message(record: LogRecord) -> bool:
     entry = record.entry
     return isinstance(entry, UserMessageEntry | TurnEndedEntry) or (isinstance(entry, DeliveredEntry) and bool(entry.text))
@@ -163,7 +188,7 @@ def _message(record: LogRecord, known: Mapping[int, Sequence[LogRecord]]) -> Tra
     entry, at, name = record.entry, record.at, identify(record.sequence)
     if isinstance(entry, UserMessageEntry):
         return TranscriptMessage(id=name, at=at, role="user", text=entry.text, turn=entry.turn, began=name, message=entry.id,
-            attached=len(entry.attachments),
+            files=tuple(_described(each) for each in entry.attachments),
         )  # fmt: skip
     if isinstance(entry, DeliveredEntry):
         return TranscriptMessage(id=name, at=at, role="assistant", text=entry.text, delivery=True)

@@ -87,6 +87,7 @@ def create_application(
         Route("/agui", agui.run, methods=["POST"]),
         Route("/agui/{thread:path}/events", agui.listen),
         Route("/agui/{thread:path}/transcript", pages.transcript),
+        Route("/agui/{thread:path}/attachments/{event:int}/{place:int}", pages.attachment),
         Route("/agui/{thread:path}/messages", pages.send, methods=["POST"]),
         Route("/agui/{thread:path}/stop", pages.stop, methods=["POST"]),
         Route("/agui/{thread:path}/operations", operations.list),

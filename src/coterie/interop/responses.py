@@ -132,7 +132,7 @@ async def broken(request: Request, error: Exception) -> Response:
 _HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 
-def sse(data: str, *, id: int | None = None) -> str:  # noqa: A002 - the name in the format
+def sse(data: str, *, id: int | str | None = None) -> str:  # noqa: A002 - the name in the format
     """Return one server-sent event. `data` must not contain line breaks, as JSON does not."""
     return (f"id: {id}\n" if id is not None else "") + f"data: {data}\n\n"
 

@@ -23,7 +23,13 @@ from coterie.models import ModelReply, ModelRequest, RuleModel, TextMessage, Too
 from coterie.storage import open_database
 
 TOKEN = "the-token-of-the-conformance-run"  # noqa: S105 - of a test
-WORDS = {"tck-input-required": "pay", "test-resubscribe-message-id": "wait"}
+GENERATED = "Generated text content"
+WORDS = {
+    "tck-input-required": "pay",
+    "test-resubscribe-message-id": "wait",
+    "tck-artifact-text": GENERATED,
+    "tck-stream-artifact-text": GENERATED,
+}
 """By the beginning of the id of a message: its words."""
 
 
@@ -47,6 +53,8 @@ async def wait(context: ToolContext) -> str:
 def answer(request: ModelRequest) -> ModelReply | str:
     """Call the tool that the message names."""
     last = request.exchanges[-1]
+    if isinstance(last, TextMessage) and last.text == GENERATED:
+        return GENERATED
     if isinstance(last, TextMessage) and last.text in WORDS.values():
         return ModelReply(calls=(ToolCall("1", last.text, {}),))
     return f"you said {last.text}" if isinstance(last, TextMessage) else f"[{getattr(last, 'content', '')}]"

@@ -8,6 +8,7 @@ from coterie.conversation.entries import ConversationEntry, OperationEndedEntry,
 from coterie.conversation.operations import machine
 from coterie.conversation.operations.descriptions import outcome_line
 from coterie.conversation.operations.operation import Effect, Operation, OperationState
+from coterie.conversation.session.frontend import unanswered_calls
 from coterie.conversation.session.prompt import INTERRUPTED
 from coterie.conversation.session.scheduler import OperationScheduler
 from coterie.conversation.session.session_log import SessionLog
@@ -113,12 +114,14 @@ def _missing_results(session_log: SessionLog, changed: dict[int, Operation]) -> 
     log = session_log.entries()
     heard = {each.call for each in log if isinstance(each, ToolResultEntry)}
     found: list[tuple[ToolResultEntry, Operation | None]] = []
+    # Results of the front end's own tools may still come.
+    awaited = {call.id for said in session_log.questions() for call in unanswered_calls(session_log, said)}
     by_call = {each.call: changed.get(each.number, each) for each in session_log.operations.values()}
     for entry in log:
         if not isinstance(entry, ToolCallsEntry):
             continue
         for call in entry.calls:
-            if call.id in heard:
+            if call.id in heard or call.id in awaited:
                 continue
             operation = by_call.get(call.id)
             returned = ToolResultEntry(turn=entry.turn, call=call.id, tool=call.name, content=INTERRUPTED, failed=True)

@@ -97,6 +97,7 @@ class Session(Agent):
         questions = self._session_log.questions()
         await recover(self._session_log, self._scheduler)
         self._approvals.restore()
+        self._turns.frontend.expect()
         self._inbox.extend(questions)
         if answers := self._host.journal.answers.of(self._state.key):
             self._answering = True
@@ -132,6 +133,7 @@ class Session(Agent):
             id=message.id,
             schema=message.schema,
             attachments=message.attachments,
+            tools=message.tools,
         )
         after = identify(self._session_log.next_sequence) - 1
         self._writing += 1
@@ -142,7 +144,6 @@ class Session(Agent):
             # Without the message, what waits for idleness may wait for nothing any more.
             self._wake.set()
         self._session_log.spans.received(said.turn)
-        self._turns.frontend.offer(said.turn, message.tools)
         self._inbox.append(said)
         self._turns.message_waiting.set()
         self._wake.set()

@@ -83,6 +83,8 @@ class TurnRunner:
         self._stopped.clear()
         try:
             self._recalled = await self._remembering.recall(said.text)
+            self.frontend.offer(said.turn, said.tools)
+            await self.frontend.go_on(said, (self.message_waiting, self._stopped))
             await self._answer(said.turn, lane, texts, said.schema)
         except (StorageError, ConversationError):
             raise

@@ -51,6 +51,17 @@ from coterie.storage import Database
 
 _log = logging.getLogger("coterie.interop")
 
+INPUT_MODES = (
+    "text/plain",
+    "application/json",
+    "image/png",
+    "image/jpeg",
+    "image/gif",
+    "image/webp",
+    "application/pdf",
+)
+"""The media types of parts of a message; a message with another one is refused."""
+
 
 class _RequestUser(User):
     """The verified user of a request."""
@@ -97,7 +108,7 @@ def agent_card(conversations: Conversations, *, name: str, url: str, description
             AgentInterface(url=url, protocol_binding="HTTP+JSON", protocol_version="1.0"),
         ],
         capabilities=AgentCapabilities(streaming=True, push_notifications=push),
-        default_input_modes=["text/plain"],
+        default_input_modes=list(INPUT_MODES),
         default_output_modes=["text/plain"],
         skills=[talk, *skills],
         security_schemes={"token": SecurityScheme(http_auth_security_scheme=HTTPAuthSecurityScheme(scheme="bearer"))},
@@ -142,6 +153,7 @@ def create_a2a_application(
         push_config_store=configurations,
         push_sender=sender,
         push_url_validator=allowed,
+        validate_input_modes=True,
     )
     contexts = _ContextBuilder(options.user_headers)
 
@@ -159,7 +171,7 @@ def create_a2a_application(
     )
     application = Starlette(
         routes=[
-            *create_agent_card_routes(card),
+            *create_agent_card_routes(card, cache_control="public, max-age=300"),
             *create_jsonrpc_routes(handler, "/", contexts),
             *create_rest_routes(handler, contexts),
         ],

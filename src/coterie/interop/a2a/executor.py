@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import mimetypes
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,7 +11,7 @@ from a2a.helpers import get_data_parts, new_text_message, new_text_part
 from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.events import EventQueue
 from a2a.server.tasks import TaskUpdater
-from a2a.types import Task, TaskNotCancelableError, TaskState, TaskStatus
+from a2a.types import Message, Task, TaskNotCancelableError, TaskState, TaskStatus
 
 from coterie.conversation import (
     CancelAnswer,
@@ -26,6 +27,7 @@ from coterie.conversation import (
     TurnOutcome,
 )
 from coterie.errors import ConversationError
+from coterie.models import Attachment
 
 RESUMED = "coterie/resumed"
 """In the metadata of a message that an earlier process was answering: its decisions were made perhaps."""
@@ -75,10 +77,13 @@ class AssistantExecutor(AgentExecutor):
             if decided:
                 await self._follow(chat, updater, decided, chat.last_event)
                 return
-            if not text.strip():
+            files = _files(context.message)
+            if not text.strip() and not files:
                 await updater.failed(new_text_message("the message has no text"))
                 return
-            ended = await self._answer(chat, updater, text, context.message.message_id[-_ID:], context.task_id)
+            ended = await self._answer(
+                chat, updater, text or "(a file)", files, context.message.message_id[-_ID:], context.task_id
+            )
         except ConversationError as error:
             await updater.failed(new_text_message(str(error)))
             return
@@ -100,10 +105,12 @@ class AssistantExecutor(AgentExecutor):
             raise TaskNotCancelableError(message="the operations of the task do not stop any more")
         await TaskUpdater(event_queue, context.task_id, context.context_id).cancel()
 
-    async def _answer(self, chat: Conversation, updater: TaskUpdater, text: str, id_: str, task: str) -> TurnEnded:
+    async def _answer(
+        self, chat: Conversation, updater: TaskUpdater, text: str, files: list[Attachment], id_: str, task: str
+    ) -> TurnEnded:
         """Send a message, pass its answer on piece by piece, and return the end of its turn."""
         parts, pieces = 0, list[str]()
-        async for event in chat.send(text, id=id_ or None):
+        async for event in chat.send(text, id=id_ or None, attachments=files):
             self._turns.setdefault(task, set()).add(getattr(event, "turn", 0))
             if isinstance(event, TextWritten) and not event.delivery:
                 if event.offset == 0:
@@ -143,6 +150,20 @@ class AssistantExecutor(AgentExecutor):
                 # The conversation was closed, and the task goes on when the server starts again.
                 return
         await updater.complete()
+
+
+def _files(message: Message) -> list[Attachment]:
+    """Return the files of a message, for models that take them."""
+    return [
+        Attachment(
+            media_type=each.media_type or mimetypes.guess_type(each.filename)[0] or "application/octet-stream",
+            data=each.raw,
+            url=each.url,
+            name=each.filename,
+        )
+        for each in message.parts
+        if each.raw or each.url
+    ]
 
 
 async def _whole(updater: TaskUpdater, name: str, pieces: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
@@ -43,6 +44,8 @@ from coterie.interop.exchange import Delivery, chain, exchange, outcomes_of, res
 from coterie.interop.helper_requests import LEAST_QUOTATION, is_helper_request, quotes
 from coterie.interop.responses import HTTPProblem, public_message, read_json, sse, streaming
 from coterie.interop.threads import ClientThread, ServerState
+
+_EVENT_ID = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,6}))?", re.ASCII)
 
 
 class AgUiEndpoints:
@@ -107,8 +110,8 @@ class AgUiEndpoints:
     async def listen(self, request: Request) -> Response:
         """``GET /agui/{thread}/events``: stream results and the progress of operations between runs, without an end.
 
-        ``after``, or the header ``Last-Event-ID``, is the last event that the front end has; without it the stream starts
-        with the events that were not sent yet. With ``all=true`` it has everything: the messages of all tabs, and the answers
+        ``after``, or the header ``Last-Event-ID``, is the last event that the front end has, or the part of it, such as ``640.2``
+        while two more parts follow; without it the stream starts with the events that were not sent yet. With ``all=true`` it has everything: the messages of all tabs, and the answers
         as they are written. Each tab has a stream of its own, and each hears all.
         """
         thread = request.path_params["thread"]
@@ -159,8 +162,12 @@ class AgUiEndpoints:
             yield _encoded(made)
         yield _encoded(_finished(parsed, interrupts(client.chat.operations(unfinished=True)), last))
 
-    async def _listening(self, client: ClientThread, thread: str, after: int | None, *, everything: bool) -> AsyncIterator[str]:
-        start = client.last_sent if after is None else after
+    async def _listening(
+        self, client: ClientThread, thread: str, after: tuple[int, int] | None, *, everything: bool
+    ) -> AsyncIterator[str]:
+        begun, left = after if after is not None else (client.last_sent, 0)
+        # An event of which parts are missing is read again.
+        start = begun - 1 if left else begun
         yield _encoded(RunStartedEvent(thread_id=thread, run_id=f"listening-{start}", protocol_version=PROTOCOL_VERSION), start)
         translator = EventTranslator(client.chat.operations(unfinished=True), everything=everything)
         for operation in client.chat.operations(unfinished=True):
@@ -173,9 +180,11 @@ class AgUiEndpoints:
                     # The stream begins in the middle of a turn.
                     translator.resume(event.turn, *client.chat.text_place(event))
                 made = translator.translate(event) if mine else []
-                # Only the last part has the id: a reader that resumes after it has the whole event.
-                for place, part in enumerate(made, 1):
-                    yield _encoded(part, event.id if place == len(made) else None)
+                if left and event.id == begun:
+                    made = made[-left:]
+                # The last part has the id of the event. The others have the number of parts that follow too.
+                for following, part in zip(reversed(range(len(made))), made, strict=True):
+                    yield _encoded(part, f"{event.id}.{following}" if following else event.id)
                 if isinstance(event, Delivered) and not client.reading:
                     client.advance(event.id)
         finally:
@@ -209,14 +218,16 @@ def _translated(translator: EventTranslator, delivery: Delivery) -> list[BaseEve
     return translator.translate(event)
 
 
-def _encoded(event: BaseEvent, id: int | None = None) -> str:  # noqa: A002 - the name in the format
+def _encoded(event: BaseEvent, id: int | str | None = None) -> str:  # noqa: A002 - the name in the format
     return sse(event.model_dump_json(by_alias=True), id=id)
 
 
-def _after(request: Request) -> int | None:
+def _after(request: Request) -> tuple[int, int] | None:
+    """Return the last event that a reader has, and the number of its parts that follow."""
     given = request.headers.get("last-event-id") or request.query_params.get("after")
     if given is None:
         return None
-    if not (given.isascii() and given.isdigit() and len(given) < 19):  # noqa: PLR2004 - 64 bits
+    found = _EVENT_ID.fullmatch(given)
+    if found is None:
         raise HTTPProblem(400, f"after: {given!r} is not an event id; give the last id that was received", param="after")
-    return int(given)
+    return int(found[1]), int(found[2] or 0)

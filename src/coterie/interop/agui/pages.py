@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from ag_ui.core import Interrupt
@@ -34,14 +36,27 @@ class PageEndpoints:
         chat = await self._chat(request)
         page = chat.page(before, _LIMIT if limit is None else min(limit, _MOST))
         found = {
-            "messages": [_message(each) for each in page.messages],
+            "messages": [_message(each, request.path_params["thread"]) for each in page.messages],
             "before": page.before,
             "lastEventId": page.last_event,
-            "running": None if page.running is None else _message(page.running),
+            "running": None if page.running is None else _message(page.running, ""),
             "operations": [content(each) for each in page.operations],
             "interrupts": [_plain(each) for each in interrupts(page.operations)],
         }
         return JSONResponse(found)
+
+    async def attachment(self, request: Request) -> Response:
+        """``GET /agui/{thread}/attachments/{event}/{place}``: an image or file that a message of the user has brought.
+
+        It is never shown as a page of the server's origin, whatever its type.
+        """
+        chat = await self._chat(request)
+        event, place = request.path_params["event"], request.path_params["place"]
+        found = await asyncio.to_thread(chat.attachment, event, place) if event < 1 << 62 else None
+        if found is None or found.url:
+            raise HTTPProblem(404, "there is no such file in this thread")
+        headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
+        return Response(found.data, media_type=found.media_type, headers=headers)
 
     async def send(self, request: Request) -> Response:
         """``POST /agui/{thread}/messages``, with ``{"content": "…", "id": "…"}``: send a message without a run.
@@ -86,7 +101,7 @@ def _number(request: Request, name: str) -> int | None:
     return int(given)
 
 
-def _message(message: TranscriptMessage) -> dict[str, Any]:
+def _message(message: TranscriptMessage, thread: str) -> dict[str, Any]:
     """Return a message in the form of AG-UI, with the same id as in streams, and with more keys."""
     if message.role == "user":
         name = message.message or f"question-{message.id}"
@@ -100,6 +115,12 @@ def _message(message: TranscriptMessage) -> dict[str, Any]:
         "turn": message.turn,
         "timestamp": round(message.at * 1000),
     }
+    if message.files:
+        place = f"/agui/{quote(thread, safe='')}/attachments/{message.id}"
+        found["attachments"] = [
+            {"mediaType": each.media_type, "name": each.name, "size": each.size, "url": each.url or f"{place}/{number}"}
+            for number, each in enumerate(message.files)
+        ]
     if message.outcome:
         found["outcome"] = message.outcome
     if message.calls:

@@ -37,6 +37,8 @@ from coterie.conversation import (
 
 ACTIVITY = "OPERATION"
 """The activity type of operations."""
+_PIECE = 2_000
+"""Characters of a whole text in one event: a reader that lost its connection goes on after the pieces that it has."""
 
 
 class EventTranslator:
@@ -123,10 +125,11 @@ class EventTranslator:
         """Return a complete text as one message with the id `name`."""
         if not event.text:
             return self.close()
+        pieces = [event.text[start : start + _PIECE] for start in range(0, len(event.text), _PIECE)]
         return [
             *self.close(),
             _at(TextMessageStartEvent(message_id=name, role="assistant"), event),
-            _at(TextMessageContentEvent(message_id=name, delta=event.text), event),
+            *(_at(TextMessageContentEvent(message_id=name, delta=each), event) for each in pieces),
             _at(TextMessageEndEvent(message_id=name), event),
         ]
 
