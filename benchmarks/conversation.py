@@ -26,6 +26,8 @@ from coterie.models import ModelReply, ModelRequest, TextDelta, TextMessage, Too
 from coterie.storage import SqliteDatabase
 
 ASKED = 200
+EVERY = 0.03
+"""Seconds between two messages."""
 SESSIONS = 1_000
 TRANSITIONS = 5_000
 GROUP = 250
@@ -79,20 +81,22 @@ def tools(over: threading.Event) -> list[Any]:
 
 
 async def first_tokens(name: str) -> float:
-    """Return the 95th percentile of the milliseconds from a message to the first piece of its answer."""
+    """Return the 95th percentile of the milliseconds from when a message was due to the first piece of its answer."""
     over = threading.Event()
     took = []
     with tempfile.TemporaryDirectory() as folder:
         async with Conversation(Rules(), tools(over), store=Path(folder) / "chats.db") as chat:
             if name:
                 await chat.send(f"!{name}").answer()
-            for _ in range(ASKED):
-                await asyncio.sleep(0.005)
-                began = time.perf_counter()
+            start = time.perf_counter()
+            for number in range(ASKED):
+                # An open loop: a message that waits for the one before it is late, and that counts.
+                due = start + number * EVERY
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
                 stream = chat.send("and now?")
                 async for event in stream:
                     if isinstance(event, TextWritten):
-                        took.append(time.perf_counter() - began)
+                        took.append(time.perf_counter() - due)
                         break
                 await stream.end()
             over.set()

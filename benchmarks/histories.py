@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 
+from benchmarks.harness import Row
 from coterie.conversation import KeepLast, Summarise, TurnOutcome
 from coterie.conversation.entries import ConversationEntry, ToolCallsEntry, ToolResultEntry, TurnEndedEntry, UserMessageEntry
 from coterie.conversation.events import Lane
@@ -25,8 +26,8 @@ def turn(n: int, length: int) -> list[ConversationEntry]:
     ]
 
 
-def measure(length: int, window: int) -> None:
-    """Print the medians for results of one length."""
+def measure(length: int, window: int) -> Row:
+    """Return the median for results of one length."""
     history, log = PromptHistory(8_000), []
     for n in range(TURNS):
         for entry in turn(n, length):
@@ -45,17 +46,13 @@ def measure(length: int, window: int) -> None:
         project(log, turn=n, limit=KeepLast().turns)
         anew.append(time.perf_counter() - began)
     ours, theirs = statistics.median(incremental) * 1e3, statistics.median(anew) * 1e3
-    print(
-        f"results of {length:,} characters, window {window:,}: a turn and its prompt ({tokens:,} tokens) {ours:.2f} ms, "
-        f"worst {max(incremental) * 1e3:.2f} ms; the latest 40 turns from the whole log {theirs:.2f} ms"
+    return Row(
+        f"a turn of {TURNS:,} and its prompt of {tokens:,} tokens, results of {length:,} characters",
+        f"{ours:.2f} ms, worst {max(incremental) * 1e3:.2f} ms (from the whole log {theirs:.2f} ms)",
+        "5 ms",
+        ours < 5,
     )
 
 
-def main() -> None:
-    measure(20, 200_000)
-    measure(50_000, 32_000)
-    measure(50_000, 200_000)
-
-
-if __name__ == "__main__":
-    main()
+def all_rows() -> list[Row]:
+    return [measure(20, 200_000), measure(50_000, 32_000), measure(50_000, 200_000)]
