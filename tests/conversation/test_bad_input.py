@@ -233,14 +233,21 @@ def test_too_many_messages_are_refused_and_accepted_ones_are_answered() -> None:
     run(work)
 
 
-def test_unknown_operations_are_named() -> None:
+def test_unknown_operations_and_outcomes_are_named() -> None:
+    @tool(effect="read")
+    def look() -> str:
+        return "seen"
+
     async def work() -> None:
-        async with Conversation(Script(by_words)) as chat:
+        async with Conversation(Script(by_words), tools=[look]) as chat:
             for name in ("op-7", 7, "nonsense", "op-" + "9" * 40, -1):
                 with pytest.raises(UnknownOperation):
                     await chat.cancel(name)
             with pytest.raises(UnknownOperation):
                 await chat.resolve(1, "failed")
+            await chat.call("look", {})
+            with pytest.raises(InvalidSetting, match="'maybe': need succeeded, failed, or retry"):
+                await chat.resolve(1, "maybe")
 
     run(work)
 

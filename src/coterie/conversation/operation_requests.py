@@ -91,10 +91,12 @@ class OperationRequests:
     ) -> Operation:
         """Resolve an operation of unknown outcome: ``succeeded``, ``failed``, or ``retry`` to run it again. Return it.
 
-        Raises `UnknownOperation`, and `TransitionRefused` if its outcome is known.
+        Raises `UnknownOperation`, `InvalidSetting` for another outcome, and `TransitionRefused` if its outcome is known.
         """
-        who = self._person(person)
-        request = Resolve(number=self._number(operation), state=str(state), detail=plain_text(str(detail)), person=who)
+        who, number = self._person(person), self._number(operation)
+        if str(state) not in {"retry", *map(str, OperationState)}:
+            raise InvalidSetting("outcome", state, "succeeded, failed, or retry")
+        request = Resolve(number=number, state=str(state), detail=plain_text(str(detail)), person=who)
         return await answer_of(self._ask(request), self.state)
 
     def _person(self, person: str | None) -> str:

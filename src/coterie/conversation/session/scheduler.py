@@ -325,8 +325,7 @@ class OperationScheduler:
                 self._await_end(running, self.host.settings.cancel_grace, "it was asked to stop")
         if undo:
             return CancelAnswer.COMPENSATING
-        # It may have ended and been told meanwhile, and is then no longer among those in memory.
-        now = self.session_log.operation(number)
+        now = self.session_log.operation(number)  # in memory, or told meanwhile
         if now is not None and not now.ended:
             now = await self.ending(number)
         return CancelAnswer.STOPPED if now is not None and now.state is _S.CANCELLED else CancelAnswer.TOO_LATE
