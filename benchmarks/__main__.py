@@ -1,7 +1,7 @@
 """Run all benchmarks, or those that are named, and print one table; compare its ratios with the stored ones, or store them.
 
 `python -m benchmarks [--save] [NAME...]`. The table in `baseline.json` is of one machine: store your own before you change
-something, and see afterwards what fell by more than the spread. Ends with status 1 if something fell.
+something, and see afterwards what fell by more than the spread. Ends with status 1 if something fell, or could not run.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import platform
 import resource
 import sys
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -104,20 +105,28 @@ def main() -> int:
         print(f"{name} is not installed; its rows are left out (`make bench` installs the group bench)")
     print("\n| what | figure, quartiles | target | | used by others |\n| --- | --- | --- | --- | --- |", flush=True)
     rows: list[Row] = []
+    failed: list[str] = []
+    began = time.perf_counter()
     for name in names:
         load = MachineLoad()
-        for row in BENCHMARKS[name]():
-            print(f"{row} {load.of_others():.0%} |", flush=True)
-            rows.append(row)
+        try:
+            for row in BENCHMARKS[name]():
+                print(f"{row} {load.of_others():.0%} |", flush=True)
+                rows.append(row)
+        except Exception as error:  # noqa: BLE001 - one that cannot run here costs no figure of the others
+            failed.append(f"{name}: {type(error).__name__}: {error}")
+    print(f"\n{len(names)} benchmarks in {time.perf_counter() - began:.0f} s")
+    for line in failed:
+        print(f"could not run {line}")
     missed = sum(row.met is False for row in rows)
-    print(f"\n{missed} missed" if missed else "\nall met")
+    print(f"{missed} missed" if missed else "all met")
     if "--save" in sys.argv:
         Baseline.load().with_rows(rows).save()
-        return 0
+        return 1 if failed else 0
     fallen = Baseline.load().fallen(rows)
     for line in fallen:
         print(f"fell: {line}")
-    return 1 if fallen else 0
+    return 1 if fallen or failed else 0
 
 
 if __name__ == "__main__":

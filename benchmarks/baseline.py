@@ -19,12 +19,14 @@ class Baseline(msgspec.Struct, frozen=True):
     ratios: Mapping[str, Spread] = {}
 
     @classmethod
-    def load(cls, path: Path = PATH) -> Self:
+    def load(cls, path: Path | None = None) -> Self:
         """Return the stored table, which is empty without a file."""
+        path = PATH if path is None else path
         return msgspec.json.decode(path.read_bytes(), type=cls) if path.exists() else cls()
 
-    def save(self, path: Path = PATH) -> None:
+    def save(self, path: Path | None = None) -> None:
         """Write the table in a form whose differences can be read."""
+        path = PATH if path is None else path
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
 
     def with_rows(self, rows: Iterable[Row]) -> Self:

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Row, compare, in_a_process_of_its_own, quantile, timed
+from benchmarks.harness import Row, compare, in_a_process_of_its_own, quantile, ratio_row, timed
 from benchmarks.size import resident
 from coterie.conversation import Conversation, Conversations, OperationState, TextWritten, ToolContext, tool
 from coterie.conversation.journal import Journal
@@ -203,10 +203,8 @@ def ledger() -> Row:
         )
         ours.database.close()
         bare.connection.close()
-    ratio = found.ratio("ours", "bare")
-    return Row(
-        "transitions of the ledger, compare and swap, each on the disk", f"{ratio:.2f} ({found})", "0.5 of bare", ratio >= 0.5
-    )
+    what = "transitions of the ledger, compare and swap, each on the disk"
+    return ratio_row(what, found, found.ratios("ours", "bare"), 0.5, "0.5 of bare")
 
 
 def all_rows() -> list[Row]:

@@ -77,6 +77,11 @@ class Comparison:
         return "; ".join(f"{name} {rate(self.median(name))} ±{Spread.of(self.rates[name]).share:.0%}" for name in self.rates)
 
 
+def ratio_row(what: str, found: Comparison, ratio: Spread, least: float, target: str = "") -> Row:
+    """Return a row with the rates and a ratio, which the regression check sees too."""
+    return Row(what, f"{ratio} ({found})", target or f"at least {least:g}", ratio.median >= least, ratio)
+
+
 def rate(value: float) -> str:
     """Return a number of events per second in few digits."""
     for limit, divisor, unit in ((1e6, 1e6, "M/s"), (1e3, 1e3, "k/s")):

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from benchmarks import peers
-from benchmarks.harness import Row, compare, rate
+from benchmarks.harness import Row, compare, rate, ratio_row
 from coterie import Agent, AgentRef, Message, Request, Runtime, on
 from coterie.meetings import (
     Accept,
@@ -121,8 +121,8 @@ def broadcast() -> list[Row]:
             return BROADCASTS * MEMBERS / (time.perf_counter() - began)
 
         result = compare({"meeting": lambda: timed(two, _met), "plain broadcast": lambda: timed(one, _plain)}, rounds=7)
-    ratio = result.ratio("meeting", "plain broadcast")
-    return [Row("a broadcast to 100 members and their replies, in members", f"{result}; {ratio:.2f}", "0.5", ratio >= 0.5)]
+    ratio = result.ratios("meeting", "plain broadcast")
+    return [ratio_row("a broadcast to 100 members and their replies, in members", result, ratio, 0.5)]
 
 
 class Speaker(Agent):
@@ -197,8 +197,7 @@ def turns() -> list[Row]:
         result = compare(contestants, rounds=5)
     if peers.group_chat is None:
         return [Row("turns of a round robin of three", f"{result}; AutoGen's AgentChat is not installed")]
-    ratio = result.ratio("ours", "AutoGen")
-    return [Row("turns of a round robin of three", f"{result}; {ratio:.1f}", "2", ratio >= 2)]
+    return [ratio_row("turns of a round robin of three", result, result.ratios("ours", "AutoGen"), 2)]
 
 
 def _on_a_loop(work: Any, count: int) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.harness import Row, compare, quantile, rate, timed
+from benchmarks.harness import Row, compare, quantile, rate, ratio_row, timed
 from coterie.kernel import stream
 from coterie.memory import AgentMemory, MemoryConfig, MemoryRecord, TieredMemory
 from coterie.memory.cache import AdaptiveCache
@@ -61,10 +61,8 @@ def hits() -> list[Row]:
 
         for threads in (1, 4):
             compared = compare({"coterie": many(memory.get, threads), "theine": many(library.get, threads)})
-            ratio = compared.ratio("coterie", "theine")
-            rows.append(
-                Row(f"get that hits the cache, {threads} threads", f"{ratio:.2f} ({compared})", "0.5 of theine", ratio >= 0.5)
-            )
+            ratio = compared.ratios("coterie", "theine")
+            rows.append(ratio_row(f"get that hits the cache, {threads} threads", compared, ratio, 0.5, "0.5 of theine"))
     return rows
 
 
@@ -163,8 +161,8 @@ def cold() -> list[Row]:
                 bare.execute("SELECT value FROM memories WHERE key = ?", (key,)).fetchone()
 
         compared = compare({"coterie": read, "sqlite3": lambda: timed(4_000, read_bare)})
-        ratio = compared.ratio("coterie", "sqlite3")
-    return [Row("get from long-term, cold cache", f"{ratio:.2f} ({compared})", "0.3 of a bare point read", ratio >= 0.3)]
+        ratio = compared.ratios("coterie", "sqlite3")
+    return [ratio_row("get from long-term, cold cache", compared, ratio, 0.3, "0.3 of a bare point read")]
 
 
 def stores() -> list[Row]:
@@ -199,9 +197,8 @@ def stores() -> list[Row]:
             return timed(count, forget_about_it)
 
         compared = compare({"coterie": ours, "sqlite3": lambda: timed(count, in_batches)}, 5)
-        ratio = compared.ratio("coterie", "sqlite3")
-        figure = f"{ratio:.2f} ({compared})"
-        rows.append(Row("stores, fire and forget, until the flush", figure, "0.5 of a bare executemany", ratio >= 0.5))
+        ratio = compared.ratios("coterie", "sqlite3")
+        rows.append(ratio_row("stores, fire and forget, until the flush", compared, ratio, 0.5, "0.5 of a bare executemany"))
 
         def until_found() -> None:
             forget_about_it()
@@ -225,8 +222,8 @@ def stores() -> list[Row]:
                 bare.execute("INSERT INTO memories VALUES (?, ?)", (f"{me}/{n}", body))
 
         compared = compare({"coterie": lambda: timed(durable, store_durably), "sqlite3": lambda: timed(durable, one_by_one)}, 5)
-        ratio = compared.ratio("coterie", "sqlite3")
-        rows.append(Row("durable stores, 16 threads", f"{ratio:.2f} ({compared})", "1.7 of one commit a row", ratio >= 1.7))
+        ratio = compared.ratios("coterie", "sqlite3")
+        rows.append(ratio_row("durable stores, 16 threads", compared, ratio, 1.7, "1.7 of one commit a row"))
     return rows
 
 

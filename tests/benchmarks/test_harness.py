@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from benchmarks import __main__ as program
+from benchmarks import baseline
 from benchmarks.baseline import Baseline
 from benchmarks.harness import Comparison, MachineLoad, Row, Spread
 
@@ -35,6 +37,31 @@ def test_the_table_is_stored_and_keeps_the_rows_that_were_not_run(tmp_path: Path
     Baseline().with_rows([row("tell", 1.0), row("ask", 1.0)]).save(path)
     Baseline.load(path).with_rows([row("tell", 2.0)]).save(path)
     assert {what: ratio.median for what, ratio in Baseline.load(path).ratios.items()} == {"ask": 1.0, "tell": 2.0}
+
+
+def test_a_run_stores_its_ratios_and_a_later_run_names_what_fell_and_what_could_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ratios = {"tell": (0.9, 1.0, 1.1), "ask": (0.9, 1.0, 1.1)}
+    benchmarks = {name: lambda name=name: [row(name, *ratios[name])] for name in ratios}
+    monkeypatch.setattr(baseline, "PATH", tmp_path / "baseline.json")
+    monkeypatch.setattr(program, "BENCHMARKS", benchmarks)
+    monkeypatch.setattr("logging.disable", lambda level: None)
+
+    def run(*words: str) -> int:
+        monkeypatch.setattr("sys.argv", ["benchmarks", *words])
+        return program.main()
+
+    assert run("--save") == 0
+    assert sorted(Baseline.load().ratios) == ["ask", "tell"]
+    assert run() == 0
+    ratios["tell"] = (0.5, 0.6, 0.7)
+    assert run() == 1
+    assert "fell: tell: 0.6 (0.55 to 0.65), before 1 (0.95 to 1.05)" in capsys.readouterr().out
+    del ratios["ask"]
+    assert run("--save", "ask") == 1
+    assert "could not run ask: KeyError" in capsys.readouterr().out
+    assert sorted(Baseline.load().ratios) == ["ask", "tell"]
 
 
 def test_the_load_of_others_is_a_part_of_the_machine() -> None:

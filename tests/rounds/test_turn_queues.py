@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from contextvars import ContextVar
 from typing import Any
@@ -71,6 +72,13 @@ def test_plain_turns_of_many_share_a_thread_and_a_dispatcher_of_own_threads_is_h
     assert started == sorted(NAMES) * 3
     # One message each round, and not one for each agent.
     assert result.runtime.totals.handled == 3
+
+
+def test_without_an_interpreter_lock_no_turns_share_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    result = Simulation(World(), NAMES, Graph.chain(lambda turn: turn.intend("add", key="sum", amount=1))).run(2)
+    assert result.view["sum"] == 2 * len(NAMES)
+    assert result.runtime.totals.handled == 2 * len(NAMES)
 
 
 def test_a_turn_that_waits_holds_up_no_other_and_its_stage_gets_threads_of_its_own() -> None:
