@@ -1,5 +1,6 @@
 """`coterie console` and `--console`: a link, a run that ends by itself where no terminal is, and one line for what is wrong."""
 
+import asyncio
 import re
 import signal
 import subprocess
@@ -7,6 +8,9 @@ import sys
 from pathlib import Path
 
 import httpx
+
+from coterie.conversation import Conversation
+from coterie.models import RuleModel
 
 MAIN = "from coterie.cli import main; main()"
 TEN = Path(__file__).parents[2] / "examples/commons/ten-each.toml"
@@ -26,12 +30,16 @@ def test_a_run_with_a_console_prints_its_link_and_ends_by_itself(tmp_path: Path)
     assert "--console" in refused
 
 
-def test_the_console_shows_runs_until_it_is_interrupted(tmp_path: Path) -> None:
-    process = coterie("console", str(tmp_path), "--port", "0", "--read-only")
+def test_the_console_shows_runs_and_stored_conversations_until_it_is_interrupted(tmp_path: Path) -> None:
+    with Conversation(RuleModel(lambda _: "hello"), store=tmp_path / "old.db", namespace=("customer", "7")) as chat:
+        asyncio.run(chat.ready())
+    process = coterie("console", str(tmp_path), str(tmp_path / "old.db"), "--port", "0", "--read-only")
     assert process.stdout is not None
     link = process.stdout.readline().split()[-1]
     with httpx.Client(follow_redirects=True) as browser:
         page = browser.get(link)
+        conversations = browser.get(link.replace("/?token", "/conversations?token"))
+    assert "/conversations/old/customer%3A7" in conversations.text
     assert "No run found in" in page.text
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)

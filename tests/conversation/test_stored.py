@@ -93,6 +93,31 @@ def test_a_stored_conversation_is_read_and_its_answers_are_applied_when_it_is_op
         assert stored.answers(name) == ()
 
 
+def test_a_stored_conversation_over_postgres_is_read_answered_and_forgotten(postgres_url: str) -> None:
+    @tool(confirm="Really pay?")
+    def pay(amount: int) -> str:
+        return f"{amount} paid"
+
+    async def work() -> list[OperationState]:
+        settings = ConversationSettings(stored_requests=10)
+        async with Conversation(Script(by_words), [pay], store=postgres_url, user="änn", settings=settings) as chat:
+            await chat.send('!pay {"amount": 5}').answer()
+        with StoredConversations(postgres_url) as stored:
+            assert stored.user_of("default") == "änn"
+            assert len(stored.requests("default")) == 2
+            stored.reject("default", 1)
+            assert [each.action for each in stored.answers("default")] == ["reject"]
+        async with Conversation(Script(by_words), [pay], store=postgres_url, settings=settings) as chat:
+            await chat.settle()
+            states = [each.state for each in chat.operations()]
+        with StoredConversations(postgres_url) as stored:
+            assert stored.forget("default").conversations == (("default",),)
+            assert stored.requests("default") == ()
+        return states
+
+    assert run(work) == [OperationState.CANCELLED]
+
+
 def test_an_answer_that_the_tool_forbids_changes_nothing(shop: Shop) -> None:
     name = ("customer", "ann")
     with StoredConversations(shop.file) as stored:

@@ -48,7 +48,7 @@ def console(
     from coterie.conversation import StoredConversations  # noqa: PLC0415 - it takes a while to import
 
     places = runs or ["runs"]
-    stores = [each for each in places if "://" in each or Path(each).is_file()]
+    stores = [each for each in places if "://" in each or each.endswith(".db") or Path(each).is_file()]
     options = ConsoleOptions(host=host, port=port, expose=expose, read_only=read_only, audit=audit)
     with contextlib.ExitStack() as resources:
         opened = [(resources.enter_context(StoredConversations(each)), _name_of(each)) for each in stores]
