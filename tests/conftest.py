@@ -28,10 +28,11 @@ __all__ = [
     "redis_url",
 ]
 
+# Ray reads it when it is imported; a token of this account is none of the clusters that tests start.
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+
 
 def pytest_configure() -> None:
-    # Ray reads it when it is imported; a token of this account is none of the clusters that tests start.
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     # A shell starts what it puts in the background with SIGINT ignored, which all its children would inherit; the tests
     # interrupt themselves and their children, and are to pass there too.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

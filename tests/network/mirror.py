@@ -10,6 +10,7 @@ import msgspec
 from coterie.errors import TransportError
 from coterie.messaging import Receive
 from coterie.network import NetworkTransport, Topology
+from coterie.testing.waiting import eventually
 
 
 class ThroughAnotherProcess:
@@ -25,7 +26,8 @@ class ThroughAnotherProcess:
     def bind(self, node: str, receive: Receive) -> None:
         self._receive = receive
         self._network.bind(node, self._arrived)
-        self._mirror = self._network.address("mirror", "mirror", timeout=30.0).node
+        eventually(lambda: self._network.peers()["mirror"].connected, timeout=30.0)
+        self._mirror = self._network.address("mirror", "mirror", timeout=0.0).node
 
     def send(self, source: str, target: str, frame: bytes) -> None:
         assert target == source
