@@ -31,12 +31,13 @@ class MiniSimulation:
     threads; its shard guards it.
     """
 
-    __slots__ = ("_best", "_left", "_mask", "_miniatures", "_period", "_scores")
+    __slots__ = ("_best", "_left", "_miniatures", "_period", "_scores", "mask")
 
     def __init__(self, capacity: int, sketch: FrequencySketch) -> None:
         part = min(_MAX_PART, max(1, capacity // _SMALLEST))
         part = 1 << (part.bit_length() - 1)
-        self._mask = part - 1
+        self.mask = part - 1
+        """A key is in the sample if its spread hash has none of these bits."""
         self._miniatures = [Segments(max(1, capacity // part), window, sketch) for window in WINDOWS]
         self._scores = [0.0] * len(WINDOWS)
         self._period = max(1, capacity * _PERIOD // part)
@@ -44,9 +45,7 @@ class MiniSimulation:
         self._best = 0
 
     def see(self, key: str, number: int) -> float | None:
-        """Record a requested key. Return the new window if it changes, else None."""
-        if (number * _SPREAD >> 32) & self._mask:
-            return None
+        """Record a requested key of the sample. Return the new window if it changes, else None."""
         for place, miniature in enumerate(self._miniatures):
             entry = miniature.entries.get(key)
             if entry is None:
@@ -112,7 +111,8 @@ class Shard:
     def put(self, entry: CacheEntry) -> list[CacheEntry]:
         """Add an entry, in place of one with its key. Return the evicted entries; the new one may be among them."""
         with self._lock:
-            self._put_in_order()
+            if self._hits:
+                self._put_in_order()
             self._count(entry)
             there = self.entries.get(entry.key)
             if there is not None:
@@ -158,10 +158,13 @@ class Shard:
             self._segments.use(entry)
 
     def _count(self, entry: CacheEntry) -> None:
-        self._sketch.add(entry.number)
-        window = self._simulation.see(entry.key, entry.number)
-        if window is not None:
-            self._segments.resize(window)
+        number = entry.number
+        self._sketch.add(number)
+        simulation = self._simulation
+        if not (number * _SPREAD >> 32) & simulation.mask:
+            window = simulation.see(entry.key, number)
+            if window is not None:
+                self._segments.resize(window)
 
 
 _SHARD = 2_048
@@ -219,7 +222,7 @@ class AdaptiveCache:
 
     def put(self, entry: CacheEntry) -> list[CacheEntry]:
         """Add an entry, in place of one with its key. Return the evicted entries; the new one may be among them."""
-        return self._shards[hash(entry.key) & self._mask].put(entry)
+        return self._shards[entry.number & self._mask].put(entry)
 
     def discard(self, key: str) -> CacheEntry | None:
         """Remove an entry and return it, or None if it does not exist."""

@@ -59,6 +59,8 @@ class TierStore:
             WorkingTier(Tier.SHORT, short_term, config),
             WorkingTier(Tier.INTERMEDIATE, intermediate, config),
         )
+        self._in_process = all(each.queue is None for each in self.working)
+        """Whether both working tiers are in this process, and so never unavailable."""
         self.closed = False
         self.listeners: dict[str, Callable[[str], object]] = {}
         """By agent: the listener for ids of deleted memories, called under `_lock`."""
@@ -260,13 +262,27 @@ class TierStore:
             self.check_open()
         stripe = hash(key) % _STRIPES
         stamp = self._stamps[stripe]
+        short, intermediate = self.working
         asked: list[tuple[TierAccess, bool]] = []
-        record = self._find(key, asked)
+        below = (
+            self._in_process
+            and self.queue.pending(key) is None
+            and not short.backend.get((key,))
+            and not intermediate.backend.get((key,))
+        )
+        # Most reads below the cache go to the archive, so this is the short way of `_find` to it.
+        record = self.archive_access.read_one(key) if below else self._find(key, asked)
         now = self.clock.time()
+        there = record is not None
         if record is not None and record.expired(now):
             record = None
         left: Sequence[CacheEntry] = ()
         with self._lock:
+            if below:
+                short.access.misses += 1
+                intermediate.access.misses += 1
+                self.archive_access.hits += there
+                self.archive_access.misses += not there
             for access, found in asked:
                 if found:
                     access.hits += 1
