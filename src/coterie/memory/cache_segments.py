@@ -77,6 +77,19 @@ class CacheEntry:
         self.segment: OrderedDict[str, CacheEntry] | None = None
 
 
+def entry_of(record: Any, now: float, uses: int, trusted_for: float | None) -> CacheEntry:
+    """Return an entry for a record, which is valid until the record expires, and for `trusted_for` seconds at most."""
+    entry = CacheEntry(record.key, record)
+    if uses:
+        entry.uses = uses
+        entry.last = now
+    if trusted_for is not None:
+        entry.until = now + trusted_for
+    if record.expires is not None:
+        entry.until = min(entry.until, record.expires)
+    return entry
+
+
 class Segments:
     """A window for new entries, and a main part that admits an entry only over a less requested one.
 

@@ -13,7 +13,7 @@ from coterie.errors.memory import MemoryForked
 from coterie.kernel import Clock, Countdown
 from coterie.memory.backends.in_process import touched
 from coterie.memory.cache import AdaptiveCache
-from coterie.memory.cache_segments import CacheEntry
+from coterie.memory.cache_segments import CacheEntry, entry_of
 from coterie.memory.config import MemoryConfig
 from coterie.memory.contract import Archive, Backend, Delete, Put
 from coterie.memory.record import MemoryKind, MemoryRecord, Tier
@@ -137,7 +137,7 @@ class TierStore:
                 working.write(change)
             elif not new:
                 working.write(Delete(key, record.version))
-        if self._caches_writes or (not new and self._is_cached(key)):
+        if self._caches_writes or (not new and self.cache is not None and self.cache.peek(key) is not None):
             return record, self._cache(record, now, uses=0)
         return record, ()
 
@@ -262,15 +262,11 @@ class TierStore:
             self.check_open()
         stripe = hash(key) % _STRIPES
         stamp = self._stamps[stripe]
-        short, intermediate = self.working
         asked: list[tuple[TierAccess, bool]] = []
-        below = (
-            self._in_process
-            and self.queue.pending(key) is None
-            and not short.backend.get((key,))
-            and not intermediate.backend.get((key,))
-        )
         # Most reads below the cache go to the archive, so this is the short way of `_find` to it.
+        below = (
+            self._in_process and self.queue.pending(key) is None and not any(each.backend.get((key,)) for each in self.working)
+        )
         record = self.archive_access.read_one(key) if below else self._find(key, asked)
         now = self.clock.time()
         there = record is not None
@@ -279,8 +275,8 @@ class TierStore:
         left: Sequence[CacheEntry] = ()
         with self._lock:
             if below:
-                short.access.misses += 1
-                intermediate.access.misses += 1
+                self.working[0].access.misses += 1
+                self.working[1].access.misses += 1
                 self.archive_access.hits += there
                 self.archive_access.misses += not there
             for access, found in asked:
@@ -289,7 +285,11 @@ class TierStore:
                 else:
                     access.misses += 1
             if record is not None:
-                left = self._cache(record, now, uses=1) if stamp == self._stamps[stripe] else [self._entry(record, now, 1)]
+                left = (
+                    self._cache(record, now, uses=1)
+                    if stamp == self._stamps[stripe]
+                    else [entry_of(record, now, 1, self._trusted_for)]
+                )
         if left:
             self._count_uses(left)
         return record
@@ -387,27 +387,12 @@ class TierStore:
         asked.append((self.archive_access, kept is not None))
         return best if best is not None and (kept is None or best.version > kept.version) else kept
 
-    def _entry(self, record: MemoryRecord, now: float, uses: int) -> CacheEntry:
-        entry = CacheEntry(record.key, record)
-        if uses:
-            entry.uses = uses
-            entry.last = now
-        trusted = self._trusted_for
-        if trusted is not None:
-            entry.until = now + trusted
-        if record.expires is not None:
-            entry.until = min(entry.until, record.expires)
-        return entry
-
     def _cache(self, record: MemoryRecord, now: float, uses: int) -> list[CacheEntry]:
         """Put a record into the cache, under the lock, and return the evicted entries."""
-        entry = self._entry(record, now, uses)
+        entry = entry_of(record, now, uses, self._trusted_for)
         if self.cache is None or record.kind == MemoryKind.INTERNAL:
             return [entry] if uses else []
         return self.cache.put(entry)
-
-    def _is_cached(self, key: str) -> bool:
-        return self.cache is not None and self.cache.peek(key) is not None
 
     def _count_uses(self, left: Iterable[CacheEntry]) -> None:
         for entry in left:
