@@ -13,7 +13,9 @@ import pytest
 from coterie import Agent, AgentRef, Dedicated, Leased, Message, Runtime, on
 from coterie.concurrency import start_thread
 from coterie.errors import TurnForfeited
+from coterie.kernel import Clock
 from coterie.rounds import Graph, Mode, Result, Simulation, Turn, commit, together
+from coterie.rounds.engine.turn_queue import TurnQueue
 from coterie.rounds.engine.turn_queues import TurnQueues
 from coterie.testing import ManualClock, eventually
 from coterie.world import World
@@ -145,6 +147,31 @@ def test_a_turn_that_never_returns_is_forfeited_at_its_deadline_and_refuses_what
     late.set()
     eventually(lambda: refused)
     assert "it took longer than 30 s" in refused[0]
+
+
+def test_a_queue_that_gets_its_thread_late_costs_no_turn_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ManualClock(start=1_000.0)
+    begun, taken_back = threading.Event(), threading.Event()
+    run, hand_back = TurnQueue.run, TurnQueues._hand_back
+
+    def late(self: TurnQueue, given: Clock) -> None:
+        # It takes its first turn while the engine takes turns back, and notes when only afterwards.
+        first = self.waiting.popleft()
+        begun.set()
+        assert taken_back.wait(20)
+        self.waiting.appendleft(first)
+        run(self, given)
+
+    def taking_back(self: TurnQueues) -> None:
+        assert begun.wait(20)
+        hand_back(self)
+        taken_back.set()
+
+    monkeypatch.setattr(TurnQueue, "run", late)
+    monkeypatch.setattr(TurnQueues, "_hand_back", taking_back)
+    act = lambda turn: turn.intend("add", key="sum", amount=1)  # noqa: E731
+    result = Simulation(World(clock=clock), NAMES, Graph.chain(act), turn_timeout=30).run(1)
+    assert (result.forfeits, result.view["sum"]) == (0, len(NAMES))
 
 
 def test_a_turn_that_ended_too_late_is_forfeited_too() -> None:

@@ -60,6 +60,9 @@ class TurnQueues:
         self._given: dict[int, QueuedTurn] = {}
         """The turns that were given to the queue, and whose end is not known, by identity."""
         self._running = False
+        self._clock = plan.world.clock
+        self._began = 0.0
+        """When the queue was last started, on the world's monotonic clock."""
         self._ready: deque[Report | BaseException] = deque()
         self._held_up: dict[TurnQueue, dict[int, QueuedTurn]] = {}
         """The queues whose last turn takes long, with that turn."""
@@ -152,7 +155,7 @@ class TurnQueues:
         if host is None:
             host = self._hosts[queue] = self._pool.spawn(QueueRunner, "turn-queue", len(self._hosts))
         self._starvation.found([queue])
-        self._running = True
+        self._running, self._began = True, self._clock.monotonic()
         host.tell(RunQueue(queue))
 
     def _look(self) -> None:
@@ -164,8 +167,10 @@ class TurnQueues:
 
     def _hold_up(self) -> None:
         """Go on with another queue, without the turn that this one does."""
-        queue, since = self._queue, self._queue.since
+        queue = self._queue
         self._hand_back()
+        # The thread may be about to begin its first turn: then `since` is of an earlier run.
+        since = max(queue.since, self._began)
         for given in self._given.values():
             self._avoid(given.turn)
             self._deadlines.begin(given.turn, since)
