@@ -21,7 +21,7 @@ import pytest
 
 from coterie import AgentRef
 from coterie.cluster import Cluster
-from coterie.errors import DeliveryError, HandlerFailed
+from coterie.errors import DeliveryError
 from coterie.testing.waiting import eventually
 from tests.cluster import bank, chaos
 from tests.cluster.chaos import BankProgram, Chaos
@@ -31,7 +31,13 @@ from tests.cluster.probe import Probe
 from tests.runs import LONG
 from tests.servers import Missing, Redis
 
-pytestmark = [pytest.mark.ray, pytest.mark.stress, pytest.mark.timeout(1_800)]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.stress,
+    pytest.mark.timeout(1_800),
+    # Python leaves the closing to its garbage collector when a connection is lost while it is being encrypted.
+    pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning"),
+]
 
 long = pytest.mark.skipif(not LONG, reason="it takes minutes: make stress")
 NAMES = ("a", "b", "c")
@@ -201,7 +207,7 @@ def test_durable_agents_wait_for_the_database_and_others_go_on(fleet: Fleet, clu
     try:
         time.sleep(chaos.SETTINGS["lease"] + 1.0)
         assert [each.ask(Add(1)).result(20) for each in ordinary] == [1, 1, 1]
-        with pytest.raises(HandlerFailed, match="does not hold its lease"):
+        with pytest.raises(DeliveryError, match=r"does not hold its lease|none has a lease in the store"):
             account.ask(bank.Balance(), timeout=20).result(30)
     finally:
         eventually(lambda: chaos.starts(server), timeout=60)
