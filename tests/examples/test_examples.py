@@ -53,7 +53,7 @@ PRINTED = {
         r"Bonn now: Ich bin letzte Woche nach Bonn gezogen\.\n\['Bonn'\]"
     ),
     "remembering": (
-        r"(?s)monday, assistant: I shall remember that\..*monday, assistant: Das merke ich mir\..*"
+        r"(?s)monday, ann: .*monday, assistant: I shall remember that\..*monday, assistant: Das merke ich mir\..*"
         r"A BICYCLE\?\ntuesday, assistant: my sister bought two bicycles in Rome\..*"
         r"her\?\ntuesday, assistant: ich jeden Morgen Äpfel aus Straßburg esse\..*"
         r"Hund\?\ntuesday, assistant: Das weiß ich nicht\."
