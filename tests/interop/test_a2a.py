@@ -219,7 +219,7 @@ def test_an_operation_that_needs_approval_asks_for_input(tmp_path: Path, agrees:
                 message_id="answer",
                 role=Role.ROLE_USER,
                 task_id=task.id,
-                context_id=task.context_id,
+                context_id=task.context_id if agrees else "",
                 parts=[new_data_part({"operation": "op-1", "approve": agrees})],
             )
             task = await task_after(client, SendMessageRequest(message=answer))

@@ -59,7 +59,9 @@ class AssistantExecutor(AgentExecutor):
         assert context.task_id is not None
         assert context.context_id is not None
         assert context.message is not None
-        updater = TaskUpdater(event_queue, context.task_id, context.context_id)
+        # A message may name its task alone: the context is that of the task.
+        place = context.context_id if context.current_task is None else context.current_task.context_id
+        updater = TaskUpdater(event_queue, context.task_id, place)
         if context.current_task is None:
             task = Task(
                 id=context.task_id,
@@ -69,7 +71,7 @@ class AssistantExecutor(AgentExecutor):
             )
             await event_queue.enqueue_event(task)
         await updater.start_work()
-        chat = await self.open(context.call_context.user.user_name, context.context_id)
+        chat = await self.open(context.call_context.user.user_name, place)
         text = context.get_user_input()
         try:
             resumed = bool(context.metadata.get(RESUMED))
