@@ -59,11 +59,17 @@ class BankProgram:
         self.lines: list[str] = []
         self._process: subprocess.Popen[str] | None = None
         self._reader: Any = None
+        self._killed = False
 
     @property
     def running(self) -> bool:
         """Whether it has not ended."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def _failed(self) -> bool:
+        """Whether it has ended by itself. Another thread may kill it and start it again meanwhile."""
+        return not self._killed and not self.running
 
     def start(self, settings: dict[str, Any] | None = None) -> None:
         """Start it, from where it was. The first program of a cluster gives the settings."""
@@ -81,6 +87,7 @@ class BankProgram:
             cwd=ROOT,
             env={**os.environ, **PLAIN},
         )
+        self._killed = False
         assert process.stdout is not None
         output = process.stdout
         self._reader = start_thread(lambda: [self.lines.append(line) for line in output], "reader")
@@ -88,6 +95,7 @@ class BankProgram:
     def kill(self) -> None:
         """Kill it."""
         assert self._process is not None
+        self._killed = True
         self._process.kill()
         self._ended()
 
@@ -110,8 +118,8 @@ class BankProgram:
     def goes_on(self, count: int = 10, timeout: float = 90.0) -> None:
         """Wait until it has so many more answers."""
         then = len(bank.read(list(self.lines)))
-        eventually(lambda: len(bank.read(list(self.lines))) >= then + count or not self.running, timeout=timeout)
-        assert self.running
+        eventually(lambda: len(bank.read(list(self.lines))) >= then + count or self._failed, timeout=timeout)
+        assert not self._failed
 
 
 class Chaos:

@@ -177,5 +177,10 @@ class Directory:
         wants = member is not None and member.is_node and runtime not in self._named
         self._views += 1
         return ClusterView(
-            list(self._members.values()), list(self._classes), wants_names=wants, directory=self._id, number=self._views
+            list(self._members.values()),
+            list(self._classes),
+            wants_names=wants,
+            directory=self._id,
+            number=self._views,
+            settled=not self._expected,
         )

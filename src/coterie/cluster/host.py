@@ -61,6 +61,8 @@ class NodeHost:
         self._address = str(entry.get("NodeManagerAddress", ""))
         self._names: dict[str, Address] = {}
         self._learned: set[str] = set()
+        self._knows_classes = False
+        """Whether it has learned all classes of durable agents that were known when it began: it has no keys before."""
         self._databases: list[Database] = []
         self._ready = self._draining = False
         membership = self._membership = Membership("this node", settings, self._report)
@@ -230,6 +232,9 @@ class NodeHost:
                 except CoterieError as error:
                     self._learned.add(name)
                     _log.error("%s", error)
+        if view.settled and not self._knows_classes:
+            self._knows_classes = True
+            self._membership.refresh(report=True)
         if self._membership.homes is not self._homes:
             self._homes = self._membership.homes
             self._keys.nodes_changed()
@@ -255,7 +260,7 @@ class NodeHost:
             load=len(self.runtime.agents()),
             draining=self._draining,
             ready=self._ready,
-            lease=self._keys.seconds_left if self._keys is not None else 0.0,
+            lease=self._keys.seconds_left if self._keys is not None and self._knows_classes else 0.0,
             pid=os.getpid(),
             place=self.transport.place,
             python=platform.python_version(),

@@ -22,8 +22,9 @@ import msgspec
 from coterie.cluster.link_keys import LinkKeys, make_encrypted
 from coterie.cluster.wire import PROTOCOL, VERSION, LinkPlace, decode, encode
 
-ENDED, STRANGER = "ended", "stranger"
-"""The reasons for a refusal: the runtime that is wanted is not there; the one that connects is no member of the cluster."""
+ENDED, STRANGER, GIVEN_UP = "ended", "stranger", "given up"
+"""The reasons for a refusal: the runtime that is wanted is not there; the one that connects is not known as a member of the
+cluster, or was one and counts as lost."""
 
 _WITHIN = 5.0
 _NONCE = 32
@@ -78,11 +79,16 @@ def connect(place: LinkPlace, source: str, target: str, key: bytes, *, encrypts:
 
 
 def admit(
-    plain: socket.socket, keys: LinkKeys, target: str, key_of: Callable[[str], bytes | None]
+    plain: socket.socket,
+    keys: LinkKeys,
+    target: str,
+    key_of: Callable[[str], bytes | None],
+    has_ended: Callable[[str], bool],
 ) -> tuple[socket.socket, str]:
     """Let a member in that has connected; return the connection and its runtime. Blocks.
 
-    `key_of` returns the key of a member, or None for another runtime. Raises `OSError` for one that is refused.
+    `key_of` returns the key of a member, or None for another runtime; `has_ended` tells whether that was a member and was given
+    up. Raises `OSError` for one that is refused.
     """
     with _closed_on_error(plain):
         plain.settimeout(_WITHIN)
@@ -97,7 +103,7 @@ def admit(
         parts = [own, hello.nonce, hello.source, hello.target, keys.fingerprint if secure else b""]
         key = key_of(hello.source)
         known = key is not None and hmac.compare_digest(hello.proof, _proof(key, "hello", parts))
-        refusal = "" if known else STRANGER
+        refusal = "" if known else GIVEN_UP if has_ended(hello.source) else STRANGER
         if hello.protocol != PROTOCOL:
             refusal = f"it speaks version {PROTOCOL} of the wire (coterie {VERSION}); install the same version of coterie"
         elif hello.target != target:

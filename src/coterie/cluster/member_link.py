@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from coterie.cluster.introduction import ENDED, STRANGER
+from coterie.cluster.introduction import ENDED, GIVEN_UP, STRANGER
 from coterie.cluster.limits import LinkLimits
 from coterie.cluster.link_thread import READ, WRITE, LinkThread
 from coterie.cluster.wire import encode
@@ -29,8 +29,9 @@ _FLOOD, _STREAK, _CROWD = 0.0001, 8, 8
 """After so many batches that each follow the one before within so many seconds, frames are collected for a moment; and on as
 long as at least so many come together."""
 _PAUSE, _LONGEST_PAUSE = 0.05, 1.0
-_STRANGE = 5.0
-"""Seconds for which a member may not know this runtime yet."""
+_STRANGE = 60.0
+"""Seconds for which a member may not know this runtime yet: it learns of it by its next report to the directory, which takes long
+while that starts again or the machine is busy. Later, the link ends for good."""
 _LENGTH = struct.Struct("!I")
 
 _clock = SystemClock()
@@ -245,5 +246,6 @@ class MemberLink:
 
 _TEXTS = {
     ENDED: "it is not there any more",
+    GIVEN_UP: "it has given this runtime up",
     STRANGER: "it does not know this runtime as a member of the cluster",
 }

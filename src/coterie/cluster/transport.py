@@ -233,7 +233,7 @@ class RayTransport:
         thread = self._thread
         assert thread is not None
         try:
-            connection, runtime = admit(connection, self._keys, self._node, self._key_of)
+            connection, runtime = admit(connection, self._keys, self._node, self._key_of, self.has_ended)
         except Exception as error:  # noqa: BLE001 - whatever a stranger sends, it is not let in
             _log.warning("a connection from %s was refused: %s", host, describe(error))
             return

@@ -115,6 +115,8 @@ class ClusterView(msgspec.Struct, frozen=True):
     """The directory that has given the view; a restarted one is another."""
     number: int = 0
     """Views of one directory that are younger have a greater number."""
+    settled: bool = False
+    """Whether the directory has heard of all nodes; a restarted one does not know all classes before."""
 
 
 class SpawnOrder(msgspec.Struct, frozen=True):

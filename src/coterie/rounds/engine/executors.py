@@ -146,7 +146,7 @@ class TurnExecutor(Agent):
 
     def _span(self, turn: Turn) -> TraceSpan:
         attributes: Attributes = {
-            "coterie.agent": turn.name,
+            "coterie.agent": self.performer.participant.name,
             "coterie.stage": turn.stage,
             "coterie.round": turn.round,
         }
