@@ -202,18 +202,18 @@ class Chaos:
         self._join_again(name)
 
     def freeze(self, name: str) -> None:
-        runtime, machine = self._runtime(name), self.fleet.machines[name]
+        machine = self.fleet.machines[name]
         machine.signal(signal.SIGSTOP)
         time.sleep(STILL)
         machine.signal(signal.SIGCONT)
-        self.repair(name, runtime)
+        # If the directory was killed meanwhile, the new one may have begun to wait for the node anew, and it was not lost.
+        self.repair(name, "")
 
     def cut(self, name: str) -> None:
-        runtime = self._runtime(name)
         self.fleet.cut(name)
         time.sleep(CUT)
         self.fleet.heal(name)
-        self.repair(name, runtime)
+        self.repair(name, "")  # As above.
 
     def _runtime(self, name: str) -> str:
         return next((each.runtime for each in self.cluster.nodes() if each.name == name), "")
