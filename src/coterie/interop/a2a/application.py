@@ -164,6 +164,8 @@ def create_a2a_application(
             yield
             going_on.cancel()
             await conversations.drain()
+            # What still runs goes on in the next process. Without this, the tasks of the kit would outlive the server.
+            await handler.aclose()
             application.state.server.closing.set()
 
     pages = Middleware(
