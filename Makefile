@@ -14,11 +14,11 @@ demo: $(VENV)/.run-ready
 	set -x; $(BIN)/coterie run examples/commons/fishing.toml --console --console-port 0 "$$@"
 
 # Three at a time: two processors have time for a third, because a third of the time of the tests is waiting. The tests of one
-# file run on one worker (WORKERS=0: one after the other). Those that count threads run alone.
+# file run on one worker (WORKERS=0: one after the other). Those that count threads, and those that kill machines of a cluster, run alone.
 WORKERS ?= 3
 test: $(VENV)/.dev-ready
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore tests/runtime/dispatchers $(TESTS)
-	$(BIN)/python -m pytest tests/runtime/dispatchers
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore tests/runtime/dispatchers --ignore tests/cluster/test_faults.py $(TESTS)
+	$(BIN)/python -m pytest tests/runtime/dispatchers tests/cluster/test_faults.py
 
 # The same races, looked for much longer, and a soak of so many seconds.
 SOAK ?= 600

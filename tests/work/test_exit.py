@@ -54,6 +54,8 @@ def test_lost_work_is_told_on_stderr_and_in_the_exit_status() -> None:
 
 def test_a_fork_does_not_finish_the_work_of_its_parent() -> None:
     code = (
+        # From Python 3.12 on a fork beside other threads is warned of.
+        "import warnings; warnings.simplefilter('ignore', DeprecationWarning)\n"
         "engine = ProcessingEngine(); over = threading.Event(); engine.submit(over.wait, 30)\n"
         "child = os.fork()\n"
         "if not child: sys.exit(3)\n"

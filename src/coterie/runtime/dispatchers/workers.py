@@ -243,7 +243,8 @@ class WorkerPool:
                 ready = len(self._ready)
             if none_left:
                 raise
-            if not isinstance(error, ThreadLimitReached):
+            # From Python 3.12 on none starts at the end of the program; those that are there do what is left.
+            if not isinstance(error, ThreadLimitReached) and "interpreter shutdown" not in str(error):
                 _log.warning("the system has no thread left; %d ready agents share %d", ready, len(self._workers))
             return False
         return True
