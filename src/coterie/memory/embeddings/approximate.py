@@ -13,7 +13,7 @@ _TOGETHER = 8_192
 """The number of vectors that are converted at once."""
 _CONNECTIVITY = 16
 _EXPANSION_ADD = 128
-_EXPANSION_SEARCH = 512
+_EXPANSION_SEARCH = 2_048
 """The parameters of the graph: see the figures of recall in the documentation."""
 
 
