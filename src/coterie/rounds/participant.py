@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,15 +21,15 @@ _DEEPEST = 64
 _STATELESS = (str, bytes, bool, int, float, type(None))
 
 
-class RemoteAgent:
+class RemoteAgent(ABC):
     """The base of an object that does the stages of an agent elsewhere. `stateless` says that the state of the agent cannot change."""
 
     __slots__ = ()
     stateless = False
 
+    @abstractmethod
     async def __call__(self, turn: Any) -> Any:
         """Do the stage of a turn, and return its value. Raises its error."""
-        raise NotImplementedError
 
 
 class Participant:
