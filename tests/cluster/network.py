@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -11,17 +12,25 @@ class NoNamespaces(Exception):
     """This machine permits no network namespaces."""
 
 
+_SO_FAR = itertools.count()
+_AT_MOST = 16
+"""Networks of one process: the names and addresses of more would be those of another process."""
+
+
 class Network:
-    """Namespaces that are joined by a bridge. The bridge's own address, `address`, belongs to this machine itself."""
+    """Namespaces that are joined by a bridge. The bridge's own address, `address`, belongs to this machine itself.
+
+    A process may have several at a time, each with names and addresses of its own.
+    """
 
     def __init__(self) -> None:
-        number = os.getpid()
+        number = os.getpid() * _AT_MOST + next(_SO_FAR) % _AT_MOST
         self._tag = f"ct{number % 1_000_000}"
         self._subnet = f"10.{64 + number % 61}.{number // 61 % 251}"
         self._hosts: list[str] = []
         self.address = f"{self._subnet}.1"
+        _ip("link", "add", self._tag, "type", "bridge")
         try:
-            _ip("link", "add", self._tag, "type", "bridge")
             _ip("addr", "add", f"{self.address}/24", "dev", self._tag)
             _ip("link", "set", self._tag, "up")
             _ip("netns", "add", f"{self._tag}-try")

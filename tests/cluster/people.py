@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import threading
 import time
@@ -9,8 +11,10 @@ from dataclasses import dataclass
 
 from coterie import Agent, AgentDown, AgentRef, Message, Request, on
 from coterie.cluster import Cluster, ClusterLimits
-from coterie.errors import BudgetExhausted
+from coterie.errors import BudgetExhausted, CoterieError
+from coterie.meetings import MeetingEnded, Meetings, Utterance, Utterances, Welcome
 from coterie.models import Budget, ModelGateway, ModelRequest, RuleModel
+from tests.network.people import Guest
 
 
 class Where(Request[str]):
@@ -237,3 +241,61 @@ class ModelUser(Agent):
             except BudgetExhausted:
                 return count
         return message.times
+
+
+class Talk(Message):
+    """Makes a guest say one thing after another: its name and a number."""
+
+    meeting: str
+
+
+class Finish(Request[None]):
+    """Makes a member close a meeting."""
+
+    meeting: str
+    outcome: str
+
+
+class Copy(Request[list[str]]):
+    """Asks a member for its copy of a meeting: the texts, and the digest at the end."""
+
+    meeting: str
+
+
+class Outcomes(Request[list[str]]):
+    """Asks a member for the outcomes of the meetings that are over for it."""
+
+
+class Talker(Guest):
+    """A guest that goes on talking by itself, also when it is cut off."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[str] = []
+
+    @on
+    def talk(self, message: Talk) -> None:
+        self.context.create_task(self._talk(message.meeting))
+
+    async def _talk(self, meeting: str) -> None:
+        for number in range(10_000):
+            with contextlib.suppress(CoterieError):
+                await self.context.use(Meetings).meeting(meeting).say(f"{self.context.name} {number}")
+            await asyncio.sleep(0.2)
+
+    @on(raises=CoterieError, interleave=True)
+    async def finish(self, message: Finish) -> None:
+        await self.context.use(Meetings).meeting(message.meeting).close(message.outcome)
+
+    @on(raises=CoterieError)
+    def copy(self, message: Copy) -> list[str]:
+        meeting = self.context.use(Meetings).meeting(message.meeting)
+        return [*(str(utterance.content) for utterance in meeting.transcript), meeting.digest()]
+
+    @on
+    def told(self, message: Utterance | Utterances | Welcome | MeetingEnded) -> None:
+        if isinstance(message, MeetingEnded):
+            self.outcomes.append(f"{message.outcome}, by {message.reason}")
+
+    @on
+    def tell_outcomes(self, message: Outcomes) -> list[str]:
+        return self.outcomes

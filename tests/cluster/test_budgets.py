@@ -13,7 +13,7 @@ from coterie.errors import BudgetExhausted
 from coterie.errors.models import ModelUnavailable
 from coterie.models import Budget, ModelGateway, ModelRequest, RateLimits, RuleModel, TextMessage, Usage
 from coterie.testing import ManualClock
-from coterie.testing.waiting import eventually
+from coterie.testing.waiting import eventually, wait_until_idle
 
 
 class OneProcess:
@@ -96,7 +96,7 @@ def test_a_request_whose_gateway_has_died_is_booked_by_its_estimate(place: OnePr
     async def leave() -> None:
         turn = shared.turn(question())
         await turn.__aenter__()
-        # Nothing is heard of it any more: the generator of the turn is dropped, and its stream with it.
+        # Nothing is heard of it any more: the turn is dropped, and its stream with it.
 
     async def use(tokens: int) -> None:
         async with shared.turn(question()) as turn:
@@ -127,3 +127,24 @@ def test_a_budget_without_a_store_ends_with_its_agent_and_nothing_more_is_sent(p
     keeper.stop().result(20)
     with pytest.raises(ModelUnavailable, match="the spending of 'shared' was lost with its node"):
         asyncio.run(use())
+
+
+def test_rates_begin_after_a_minute_of_rest_when_their_agent_moves(place: OneProcess, clock: ManualClock) -> None:
+    shared, answered = limits(place, limits=RateLimits(requests_per_minute=2)), list[float]()
+    with gateway(shared, clock, answered) as one:
+        for _ in range(2):
+            one.submit(question()).result(20)
+        keeper = place.find("budget-shared")
+        assert keeper is not None
+        keeper.stop().result(20)
+        waiting = one.submit(question())
+        # The new agent knows nothing of the two requests, so it lets none through before they are a minute old.
+        eventually(lambda: place.spawned == 2 and place.find("budget-shared") is not None, timeout=20.0)
+        wait_until_idle(place.runtime)
+        clock.advance(59.0)
+        wait_until_idle(place.runtime)
+        assert not waiting.done
+        clock.advance(1.0)
+        assert waiting.result(20).text == "ten"
+    assert answered[1] == 0.0
+    assert answered[2] == 60.0

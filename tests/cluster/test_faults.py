@@ -26,8 +26,9 @@ from coterie.testing.waiting import eventually
 from tests.cluster import bank, chaos
 from tests.cluster.chaos import BankProgram, Chaos
 from tests.cluster.fleet import PLAIN, ROOT, Fleet
-from tests.cluster.people import Add, Counter, Sleep
+from tests.cluster.people import Add, Copy, Counter, Finish, Outcomes, Sleep, Talk, Talker
 from tests.cluster.probe import Probe
+from tests.network.people import Call
 from tests.runs import LONG
 from tests.servers import Missing, Redis
 
@@ -193,6 +194,50 @@ def test_a_machine_that_is_cut_off_stores_and_answers_nothing_once_its_keys_are_
     settled(cluster, *NAMES)
     program.end()
     chaos.check(cluster, fleet.store, program)
+
+
+@long
+def test_a_meeting_goes_on_when_a_machine_is_cut_off_and_nothing_of_its_member_comes_late(
+    fleet: Fleet, cluster: Cluster
+) -> None:
+    if fleet.network is None:
+        pytest.skip(f"no network namespaces on this machine: {fleet.no_network}")
+    made_whole(fleet, cluster)
+    members = {name: cluster.spawn(Talker, name=f"talker-{name}", node=name) for name in NAMES}
+    meeting = members["a"].ask(Call([members["b"], members["c"]]), timeout=60).result(60)
+
+    def texts(name: str) -> list[str]:
+        return members[name].ask(Copy(meeting), timeout=20).result(30)[:-1]
+
+    for each in members.values():
+        each.tell(Talk(meeting))
+    for name in NAMES:
+        eventually(lambda name=name: all(any(each in text for text in texts(name)) for each in members), timeout=30)  # type: ignore[misc]
+    before = cluster.node("c").runtime
+    fleet.cut("c")
+    began = time.monotonic()  # noqa: TID251 - of a test
+    settled(cluster, "a", "b")
+    # From here on nothing is heard of the member that is cut off, though it goes on talking.
+    known = [text for text in texts("a") if text.startswith("talker-c")]
+    then = len(texts("a"))
+    time.sleep(max(0.0, 20.0 - (time.monotonic() - began)))  # noqa: TID251 - as above
+    assert len(texts("a")) > then
+    fleet.heal("c")
+    Chaos(fleet, cluster, BankProgram(fleet.address, 0), 0).repair("c", before)
+    settled(cluster, *NAMES)
+    then = len(texts("a"))
+    eventually(lambda: len(texts("a")) > then + 10, timeout=30)
+    members["a"].ask(Finish(meeting, "fine"), timeout=30).result(40)
+    left = [members[name] for name in ("a", "b")]
+    eventually(lambda: [each.ask(Outcomes()).result(20) for each in left] == [["fine, by talker-a"]] * 2, timeout=30)
+    one, other = (each.ask(Copy(meeting)).result(20) for each in left)
+    assert one == other
+    assert len(one) == len(set(one))
+    assert [text for text in one if text.startswith("talker-c")] == known
+    # The copy of the member that was cut off has ended with its process.
+    with pytest.raises(DeliveryError):
+        members["c"].ask(Outcomes()).result(20)
+    assert cluster.find("talker-c") is None
 
 
 @long

@@ -12,7 +12,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from coterie import AgentRef, Message, Runtime
-from coterie.cluster import arguments, machine
+from coterie.cluster import arguments, machine, rays
 from coterie.cluster.directory import Directory
 from coterie.cluster.hosted import SceneCache
 from coterie.cluster.limits import LinkLimits
@@ -261,3 +261,15 @@ def test_a_turn_waits_for_its_scene() -> None:
 
     assert [found is not None and found[0] for found in asyncio.run(come_later())] == [scene] * 3
     assert asyncio.run(scenes.get("fishery", 1)) is not None
+
+
+def test_a_program_is_reached_at_the_address_of_its_own_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever address Ray tells the program: on a machine without a head that may be the address of the head."""
+    monkeypatch.setattr(rays, "_find_address", lambda: "10.0.0.1")
+    assert rays.own_address() == "10.0.0.1"
+    monkeypatch.setattr(rays.ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(rays, "own_machine", lambda: "right")
+    addresses = {"head": "10.0.0.1", "right": "10.0.0.3"}
+    entries = {name: {"NodeManagerAddress": address} for name, address in addresses.items()}
+    monkeypatch.setattr(rays, "machines", lambda: entries)
+    assert rays.own_address() == "10.0.0.3"

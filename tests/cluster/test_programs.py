@@ -31,6 +31,7 @@ from coterie.testing.waiting import eventually
 from tests.cluster.conftest import Machines
 from tests.cluster.people import AskModel, ModelUser
 from tests.network.people import Call, Guest, Heard, Say
+from tests.runs import LONG
 from tests.servers import Postgres
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
@@ -39,6 +40,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 FLOCK = Path(__file__).parent / "flock" / "flock.toml"
 DESK = Path(__file__).parent / "desk"
 TOKEN = "t" * 32
+FROZEN = 30.0 if LONG else 0.5
+"""Seconds for which a node stands still after another has taken over."""
 
 
 def settled(cluster: Cluster, *names: str, without: str = "") -> None:
@@ -124,12 +127,17 @@ class Client:
 
     async def say(self, thread: str, text: str, name: str) -> str:
         """Send a message, and return the text of the answer."""
+        events = await self.events(thread, text, name)
+        assert "RUN_FINISHED" in events, events
+        return str((await self.transcript(thread))[-1]["content"])
+
+    async def events(self, thread: str, text: str, name: str) -> str:
+        """Send a message, and return the events of the answer."""
         message = {"id": name, "role": "user", "content": text}
         body = {"threadId": thread, "runId": f"run-{name}", "state": {}, "messages": [message], "tools": [], "context": []}
         response = await self.http.post("/agui", json={**body, "forwardedProps": {}})
         assert response.status_code == 200, response.text
-        assert "RUN_FINISHED" in response.text, response.text
-        return str((await self.transcript(thread))[-1]["content"])
+        return response.text
 
     async def transcript(self, thread: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = (await self.http.get(f"/agui/{thread}/transcript")).json()["messages"]
@@ -195,6 +203,43 @@ def test_conversations_are_on_the_nodes_and_go_on_elsewhere_when_a_node_dies(
         assert (await one.http.post("/v1/chat/completions", json=plain)).json()["choices"][0]["message"]["content"]
         assert (await one.http.post("/agui", content=b"{")).status_code == 400
         assert (await one.http.get("/agui/x/transcript", headers={"Authorization": "Bearer wrong"})).status_code == 401
+
+    with_fronts(cluster, desk_in(tmp_path), postgres_process.fresh(), talk)
+
+
+@pytest.mark.stress
+def test_a_node_that_was_frozen_writes_and_answers_nothing_in_conversations_that_another_has_taken_over(
+    cluster: Cluster, postgres_process: Postgres, tmp_path: Path
+) -> None:
+    settled(cluster, "a", "b")
+    ledger = tmp_path / "ledger"
+
+    async def talk(one: Client, other: Client) -> None:
+        frozen = cluster.node("b")
+        threads = [f"thread-{number}" for number in range(8)]
+        first = await asyncio.gather(*(one.say(thread, "hello", "m1") for thread in threads))
+        thread = next(thread for thread, text in zip(threads, first, strict=True) if int(text.split()[-1]) == frozen.pid)
+        # It is in the middle of an answer when it freezes, which it would write and send afterwards.
+        interrupted = asyncio.create_task(one.events(thread, "think", "m2"))
+        thinks = functools.partial(eventually, lambda: ledger.exists() and ledger.read_text() == f"thinks {frozen.pid}\n", 20.0)
+        await asyncio.to_thread(thinks)
+        os.kill(frozen.pid, signal.SIGSTOP)
+        try:
+            # The same message again, as a front end does that got no answer.
+            answer = await other.say(thread, "think", "m2")
+            taken_over = await other.transcript(thread)
+            await asyncio.sleep(FROZEN)
+        finally:
+            os.kill(frozen.pid, signal.SIGCONT)
+        assert int(answer.split()[-1]) != frozen.pid
+        events = await interrupted
+        assert "node_lost" in events
+        assert "2 said" not in events
+        await asyncio.to_thread(functools.partial(settled, cluster, "a", "b", without=frozen.runtime))
+        assert await one.transcript(thread) == taken_over
+        assert [each["content"] for each in taken_over if each["role"] == "user"] == ["hello", "think"]
+        assert sum(each["role"] == "assistant" for each in taken_over) == 2
+        assert (await one.say(thread, "hello again", "m3")).startswith("3 said")
 
     with_fronts(cluster, desk_in(tmp_path), postgres_process.fresh(), talk)
 

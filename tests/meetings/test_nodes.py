@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from coterie import AgentRef, Runtime
 from coterie.errors import InvitationDeclined, NoQuorum
-from coterie.errors.meetings import GuestUnreachable
-from coterie.meetings import Decline, MeetingCancelled, Meetings, Welcome
+from coterie.errors.meetings import ContributionRefused, GuestUnreachable
+from coterie.meetings import Decline, MeetingCancelled, MeetingEnded, Meetings, Welcome
 from coterie.meetings.state.events import Spoke
 from coterie.messaging import LocalTransport
 from coterie.testing import LossyTransport, ManualClock, eventually, wait_until_idle
@@ -203,3 +204,67 @@ def test_a_node_that_is_cut_off_hears_no_quorum_and_catches_up() -> None:
         assert len(set(views)) == 1
         said = houses[0].see(agents[0], id_, lambda meeting: [utterance.content for utterance in meeting.transcript])
         assert said == ["without the caller"]
+
+
+def test_after_a_cut_of_twenty_seconds_all_copies_of_a_meeting_are_the_same_and_nothing_is_in_twice(tmp_path: Path) -> None:
+    """Longer than the silence after which a node counts as lost: then it is heard again."""
+    clock = ManualClock()
+    wire = LossyTransport(1, delay=(0.001, 0.002), clock=clock)
+    with ExitStack() as stack:
+        houses = []
+        for number in range(3):
+            runtime = stack.enter_context(
+                Runtime(f"n{number}", transport=wire, stop_timeout=2.0, node_timeout=5.0, clock=clock)
+            )
+            meetings = runtime.provide(Meetings(folder=tmp_path / str(number), patience=30.0))
+            houses.append(House(runtime, meetings))
+
+        def pass_time(seconds: float) -> None:
+            pass_together(clock, houses, seconds)
+
+        agents = [each.member(f"m{number}") for number, each in enumerate(houses)]
+        guests = [far(houses[0], agent) for agent in agents[1:]]
+
+        async def call(agent: Member) -> str:
+            return (await agent.context.use(Meetings).call("lake", guests, timeout=60)).id
+
+        opening = agents[0].ask(Do(call), timeout=90)
+        pass_time(1.5)
+        id_ = opening.result(5)
+
+        def say(number: int, text: str) -> Any:
+            async def work(agent: Member) -> int:
+                return await agent.meeting(id_).say(text)
+
+            return agents[number].ask(Do(work), timeout=90)
+
+        early = say(2, "early")
+        pass_time(1)
+        wire.partition([houses[2].runtime.node], [each.runtime.node for each in houses[:2]])
+        late = say(2, "late")
+        pass_time(10)
+        meanwhile = say(0, "meanwhile")
+        pass_time(10)
+        assert meanwhile.result(5) > early.result(5)
+        assert not late.done
+        wire.heal()
+        pass_time(5)
+        assert late.result(5) > meanwhile.result(5)
+
+        async def close(agent: Member) -> None:
+            await agent.meeting(id_).close("fine")
+
+        closing = agents[1].ask(Do(close), timeout=90)
+        pass_time(1)
+        # Only the caller may close it.
+        assert isinstance(closing.exception().__cause__, ContributionRefused)
+        agents[0].ask(Do(close), timeout=90)
+        # The minutes are written when all know of the end.
+        pass_time(6)
+        endings = [each.sent(agent, MeetingEnded) for each, agent in zip(houses, agents, strict=True)]
+        assert [[ended.outcome for ended in each] for each in endings] == [["fine"]] * 3
+        # None is told its own words.
+        heard = [each.contents(agent) for each, agent in zip(houses, agents, strict=True)]
+        assert heard == [["early", "late"], ["early", "meanwhile", "late"], ["meanwhile"]]
+    minutes = [next((tmp_path / str(number)).glob("*.md")).read_text() for number in range(3)]
+    assert len(set(minutes)) == 1

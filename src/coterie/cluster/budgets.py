@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 
 import msgspec
 
@@ -22,7 +23,7 @@ from coterie.models import Budget, ModelReply, ModelRequest, Price, RateLimits, 
 from coterie.models.contract import reading
 from coterie.models.policies import BudgetedModel, BudgetLedger, Meter, RateLimitedModel, TokenEstimator
 from coterie.models.policies.shared import SharedTurn
-from coterie.runtime import Agent, AgentRef, on
+from coterie.runtime import Agent, AgentRef, ReplyStream, on
 from coterie.storage import Database, Schema, open_database
 
 _CHARACTERS = 4
@@ -172,6 +173,53 @@ def _no_price(_prompt: int, _reply: int) -> float:
     return 0.0
 
 
+class ClusterTurn(AbstractAsyncContextManager[SharedTurn]):
+    """The turn of one request. If nothing is reported of it, or it is dropped, its stream ends, and it costs its estimate.
+
+    It is an object and no generator, so that it needs no event loop to end when it is dropped.
+    """
+
+    def __init__(self, limits: str, find: Callable[[], AgentRef], wanted: TakeModelTurn) -> None:
+        self._limits = limits
+        self._find = find
+        self._wanted = wanted
+        self._turn = SharedTurn()
+        self._keeper: AgentRef | None = None
+        self._stream: ReplyStream[bytes] | None = None
+        self._items: AsyncIterator[bytes] | None = None
+
+    async def __aenter__(self) -> SharedTurn:
+        """Wait for room. Raises `BudgetExhausted`, and `ModelUnavailable` if none answers."""
+        try:
+            keeper = self._keeper = await asyncio.to_thread(self._find)
+            self._stream = keeper.stream(self._wanted, timeout=None)
+            items = self._items = aiter(self._stream)
+            given = msgspec.json.decode(await anext(items), type=ModelTurnGiven)
+        except (DeliveryError, ClusterError, StopAsyncIteration) as error:
+            raise ModelUnavailable(f"the limits {self._limits!r} of the cluster", describe(error)) from error
+        if given.refused:
+            raise BudgetExhausted(given.refused, given.agent, given.limit, given.spent)
+        return self._turn
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        """Report what it has used."""
+        turn, keeper, stream, items = self._turn, self._keeper, self._stream, self._items
+        assert keeper is not None
+        assert stream is not None
+        assert items is not None
+        with stream:
+            usage = Usage(cost=0.0) if turn.failed else turn.usage
+            if usage is not None:
+                keeper.tell(EndModelTurn(self._wanted.turn, usage, turn.retry_after))
+                # Its end is waited for: a stream that is left earlier would be booked by its estimate.
+                with contextlib.suppress(DeliveryError, TimeoutError):
+                    async with asyncio.timeout(_WITHIN):
+                        async for _ in items:
+                            pass
+
+
 class ClusterLimits:
     """Limits and budgets that hold for all gateways of a cluster together, under a name. Safe from any thread and event loop.
 
@@ -211,31 +259,10 @@ class ClusterLimits:
 
     def turn(self, request: ModelRequest) -> AbstractAsyncContextManager[SharedTurn]:
         """Wait for room, and return the turn of a request; see `SharedLimits`."""
-        return self._turn(request)
-
-    @asynccontextmanager
-    async def _turn(self, request: ModelRequest) -> AsyncIterator[SharedTurn]:
-        turn, name = SharedTurn(), secrets.token_hex(8)
-        wanted = TakeModelTurn(name, request.agent, self._estimator.prompt(request), request.max_tokens, request.priority)
-        try:
-            keeper = await asyncio.to_thread(self._find)
-            items = aiter(keeper.stream(wanted, timeout=None))
-            given = msgspec.json.decode(await anext(items), type=ModelTurnGiven)
-        except (DeliveryError, ClusterError, StopAsyncIteration) as error:
-            raise ModelUnavailable(f"the limits {self._name!r} of the cluster", describe(error)) from error
-        if given.refused:
-            raise BudgetExhausted(given.refused, given.agent, given.limit, given.spent)
-        try:
-            yield turn
-        finally:
-            usage = Usage(cost=0.0) if turn.failed else turn.usage
-            if usage is not None:
-                keeper.tell(EndModelTurn(name, usage, turn.retry_after))
-                # Its end is waited for: a stream that is left earlier would be booked by its estimate.
-                with contextlib.suppress(DeliveryError, TimeoutError):
-                    async with asyncio.timeout(_WITHIN):
-                        async for _ in items:
-                            pass
+        wanted = TakeModelTurn(
+            secrets.token_hex(8), request.agent, self._estimator.prompt(request), request.max_tokens, request.priority
+        )
+        return ClusterTurn(self._name, self._find, wanted)
 
     def _find(self) -> AgentRef:
         """Return the agent of the name; start it if there is none. Raises `ClusterError`."""

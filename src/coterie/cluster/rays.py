@@ -112,7 +112,9 @@ def call(handle: Any, method: str, *arguments: Any, timeout: float) -> bytes:
 
 def own_address() -> str:
     """Return the address at which other machines reach this one."""
-    address: str = _find_address()
+    # A program on a machine without a head may be told the address of the head by Ray itself.
+    known = machines().get(own_machine(), {}) if ray.is_initialized() else {}
+    address: str = known.get("NodeManagerAddress") or _find_address()
     return address
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from coterie.cluster.loading import load
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import CoterieError, describe
+from coterie.errors.cluster import ClusterError
 from coterie.messaging import Message, Request
 from coterie.runtime import Agent, AgentDown, AgentRef, Dedicated, on
 
@@ -56,35 +57,56 @@ class ServiceTable:
         self.node = node
         self._lock = new_lock(Rank.RECORDS)
         self._open: dict[str, tuple[AgentRef, ClusterService]] = {}
-        self.closed = False
+        self._closed = False
 
     def get(self, key: str) -> AgentRef | None:
         """Return the agent of a service, if it is alive."""
         found = self._open.get(key)
         return found[0] if found is not None and found[0].is_alive else None
 
-    def add(self, key: str, service: ClusterService, spawn: Callable[..., AgentRef]) -> AgentRef:
-        """Start the agent of a service, and keep both."""
-        kind, arguments = service.agent
-        agent = spawn(kind, *arguments, dispatcher=Dedicated())
-        with self._lock:
-            self._open[key] = agent, service
+    def open(self, key: str, open_: Callable[[], ClusterService], spawn: Callable[..., AgentRef]) -> AgentRef:
+        """Open a service, start its agent, and keep both. Blocks.
+
+        Raises `ClusterError` if the node stops meanwhile, and the errors of `open_` and `spawn`; nothing stays open then.
+        """
+        self._check()
+        service = open_()
+        agent = None
+        try:
+            kind, arguments = service.agent
+            agent = spawn(kind, *arguments, dispatcher=Dedicated())
+            with self._lock:
+                self._check()
+                self._open[key] = agent, service
+        except BaseException:
+            _end(agent, service)
+            raise
         return agent
+
+    def _check(self) -> None:
+        if self._closed:
+            raise ClusterError(f"node {self.node} is stopping")
 
     def close(self, key: str) -> None:
         """Close a service: what it uses first, so that its agent still answers what goes on."""
         with self._lock:
             found = self._open.pop(key, None)
         if found is not None:
-            found[1].close()
-            if found[0].is_alive:
-                found[0].stop(drain=False)
+            _end(*found)
 
     def close_all(self) -> None:
-        """Close all services, and open no more."""
-        self.closed = True
-        for key in list(self._open):
+        """Close all services, and keep no more."""
+        with self._lock:
+            self._closed = True
+            keys = list(self._open)
+        for key in keys:
             self.close(key)
+
+
+def _end(agent: AgentRef | None, service: ClusterService) -> None:
+    service.close()
+    if agent is not None and agent.is_alive:
+        agent.stop(drain=False)
 
 
 class ServiceKeeper(Agent):
@@ -99,14 +121,14 @@ class ServiceKeeper(Agent):
         services, key, home = self.context.use(ServiceTable), message.key, message.home
         agent = services.get(key)
         if agent is None:
-            if services.closed:
-                return ServiceOpened(problem=f"node {services.node} is stopping")
             try:
                 opener = load(message.opener)
-                service = await self.context.run_blocking(lambda: opener(home, services.node))
+                # All of it on one thread: nothing stays open if this handler is cancelled, because the node stops.
+                agent = await self.context.run_blocking(
+                    lambda: services.open(key, lambda: opener(home, services.node), self.context.runtime.spawn)
+                )
             except Exception as error:  # noqa: BLE001 - the program gets it
                 return ServiceOpened(problem=str(error) if isinstance(error, CoterieError) else describe(error))
-            agent = services.add(key, service, self.context.runtime.spawn)
         if home not in self._homes:
             self.context.watch(home)
         self._homes.setdefault(home, set()).add(key)

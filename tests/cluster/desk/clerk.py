@@ -1,5 +1,6 @@
 """An assistant beside its scenario file: it writes a line into a file, which takes long, and says where it is."""
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -16,16 +17,22 @@ class DeskSettings(BaseModel):
 
 
 def open_desk(place: Place, settings: DeskSettings) -> Assistant:
+    def write(line: str) -> None:
+        with Path(settings.ledger).open("a") as ledger:
+            ledger.write(f"{line}\n")
+
     @tool(effect="write", long_running=True)
     def book(what: str) -> str:
         """Book something."""
-        with Path(settings.ledger).open("a") as ledger:
-            ledger.write(f"{what}\n")
+        write(what)
         time.sleep(120.0)
         return "booked"
 
-    def answer(request: ModelRequest) -> ModelReply | str:
+    async def answer(request: ModelRequest) -> ModelReply | str:
         last = request.exchanges[-1]
+        if isinstance(last, TextMessage) and last.text == "think":
+            write(f"thinks {os.getpid()}")
+            await asyncio.sleep(2.0)
         if isinstance(last, TextMessage) and last.text.startswith("book "):
             return ModelReply(calls=(ToolCall("1", "book", {"what": last.text}),))
         said = sum(isinstance(each, TextMessage) and each.role == "user" for each in request.exchanges)

@@ -1,0 +1,98 @@
+"""The host of a node, without Ray: what its reports say of its durable agents while a directory is new."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from coterie import Agent
+from coterie.cluster import host as host_module
+from coterie.cluster import rays
+from coterie.cluster.directory import Directory
+from coterie.cluster.host import NodeHost
+from coterie.cluster.placement import Homes
+from coterie.cluster.wire import CallResult, ClusterMember, ClusterSettings, MemberReport, decode, encode
+from coterie.kernel import SystemClock
+from coterie.testing.waiting import eventually
+from tests.cluster.people import Account, Deposit
+
+CLASS = f"{Account.__module__}:{Account.__qualname__}"
+OTHER = ClusterMember("other", "other-1", actor="coterie-node-other", machine="other")
+
+
+class DirectoryHere:
+    """The actor of the directory, in this process. It keeps the leases that the node has reported."""
+
+    def __init__(self, settings: ClusterSettings, expected: list[str]) -> None:
+        self.directory = Directory(settings, SystemClock().monotonic, expected)
+        self.leases: list[float] = []
+
+    def report(self, report: bytes) -> bytes:
+        taken = decode(report, MemberReport)
+        self.leases.append(taken.member.lease)
+        return encode(self.directory.report(taken))
+
+    def view(self) -> bytes:
+        return encode(self.directory.view())
+
+    def call(self, method: str, payload: bytes) -> bytes:
+        return encode(CallResult())
+
+    def homes(self) -> Homes:
+        """Return the homes of durable agents, as all members see them."""
+        return Homes([each for each in self.directory.view().members if each.is_node])
+
+
+@pytest.fixture
+def settings(postgres_url: str) -> ClusterSettings:
+    # Nothing is lost in these tests; the reports come quickly.
+    return ClusterSettings(beat=0.02, lost_after=600.0, lease=600.0, store=postgres_url)
+
+
+@pytest.fixture
+def directory(settings: ClusterSettings, monkeypatch: pytest.MonkeyPatch) -> DirectoryHere:
+    """A directory that knows of one node more, which has not reported yet."""
+    directory = DirectoryHere(settings, [OTHER.actor])
+    entry = {"Labels": {}, "Resources": {}, "NodeManagerAddress": "127.0.0.1"}
+    monkeypatch.setattr(rays, "own_machine", lambda: "here")
+    monkeypatch.setattr(rays, "machines", lambda: {"here": entry})
+    monkeypatch.setattr(rays, "actor", lambda _: directory)
+    monkeypatch.setattr(rays, "call", lambda actor, method, *arguments, timeout: getattr(actor, method)(*arguments))
+    monkeypatch.setattr(host_module, "_write_log", lambda: None)
+    return directory
+
+
+@pytest.fixture
+def host(directory: DirectoryHere, settings: ClusterSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[NodeHost]:
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    host = NodeHost("here", "coterie-node-here", settings)
+    yield host
+    assert not decode(host.call("stop", encode(5.0)), CallResult).error
+    eventually(lambda: ended == [0], timeout=20.0)
+
+
+def test_a_node_takes_no_keys_before_a_new_directory_has_told_it_all_classes(
+    directory: DirectoryHere, host: NodeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(directory.leases)
+    eventually(lambda: len(directory.leases) > before + 3, timeout=20.0)
+    assert not any(directory.leases)
+    assert directory.homes().home("account/1") is None
+    leases_while_learning: list[float] = []
+    register = host.runtime.durable.register
+
+    def note_and_register(agent: type[Agent]) -> None:
+        leases_while_learning.extend(directory.leases)
+        register(agent)
+
+    monkeypatch.setattr(host.runtime.durable, "register", note_and_register)
+    # The node that was missing knows a class, and with it all are known.
+    directory.directory.report(MemberReport(OTHER, names={}, classes=[CLASS]))
+    eventually(lambda: directory.homes().home("account/1") == host.runtime.node, timeout=20.0)
+    assert leases_while_learning
+    assert not any(leases_while_learning)
+    account = host.runtime.entity(Account, "1")
+    assert account.ask(Deposit(5)).result(20) == 5
