@@ -279,7 +279,7 @@ class Talker(Guest):
     async def _talk(self, meeting: str) -> None:
         for number in range(10_000):
             with contextlib.suppress(CoterieError):
-                await self.context.use(Meetings).meeting(meeting).say(f"{self.context.name} {number}")
+                await self.context.use(Meetings).meeting(meeting).say(f"{self.context.self_ref.name} {number}")
             await asyncio.sleep(0.2)
 
     @on(raises=CoterieError, interleave=True)

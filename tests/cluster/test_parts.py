@@ -267,7 +267,7 @@ def test_a_program_is_reached_at_the_address_of_its_own_machine(monkeypatch: pyt
     """Whatever address Ray tells the program: on a machine without a head that may be the address of the head."""
     monkeypatch.setattr(rays, "_find_address", lambda: "10.0.0.1")
     assert rays.own_address() == "10.0.0.1"
-    monkeypatch.setattr(rays.ray, "is_initialized", lambda: True)
+    monkeypatch.setattr("ray.is_initialized", lambda: True)
     monkeypatch.setattr(rays, "own_machine", lambda: "right")
     addresses = {"head": "10.0.0.1", "right": "10.0.0.3"}
     entries = {name: {"NodeManagerAddress": address} for name, address in addresses.items()}

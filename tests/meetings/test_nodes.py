@@ -257,7 +257,9 @@ def test_after_a_cut_of_twenty_seconds_all_copies_of_a_meeting_are_the_same_and_
         closing = agents[1].ask(Do(close), timeout=90)
         pass_time(1)
         # Only the caller may close it.
-        assert isinstance(closing.exception().__cause__, ContributionRefused)
+        refused = closing.exception()
+        assert refused is not None
+        assert isinstance(refused.__cause__, ContributionRefused)
         agents[0].ask(Do(close), timeout=90)
         # The minutes are written when all know of the end.
         pass_time(6)
