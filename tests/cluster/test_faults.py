@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -302,13 +303,16 @@ def test_without_its_head_a_cluster_ends_no_ask_hangs_and_another_has_what_was_s
             # Messages and leases need no head, so durable agents go on until Ray ends the machines.
             program.goes_on(5)
             for name in NAMES:
-                assert fleet.machines[name].ends(180.0)
+                machine = fleet.machines[name]
+                # Small parts of Ray may stay, which do not see that their parent has ended.
+                eventually(lambda machine=machine: not machine.has_raylet and not machine.parts("_NodeActor"), timeout=180.0)  # type: ignore[misc]
             print(f"without the head the machines have ended after {time.monotonic() - killed:.0f} s")  # noqa: T201, TID251 - a figure
             program.kill()
             bank.read(program.lines)
         fleet.start_head()
         fleet.head.wait()
         for name in NAMES:
+            fleet.machines[name].kill()
             fleet.add(name).wait()
         with connected_elsewhere(fleet, 79, program) as program:
             pass
@@ -345,14 +349,24 @@ def test_with_redis_a_cluster_goes_on_when_its_head_is_killed_and_started_again(
 @contextmanager
 def connected_elsewhere(fleet: Fleet, seed: int, before: BankProgram | None = None) -> Iterator[BankProgram]:
     """Run the bank from the machine `a`, with its checks at the end if it has not been killed."""
+    settings = {**chaos.SETTINGS, "store": fleet.store}
+    text = (
+        "import json, sys\n"
+        "from coterie.cluster import Cluster\n"
+        "from tests.cluster.bank import BankAccount\n"
+        "with Cluster.connect(sys.argv[1], nodes=3, timeout=120.0, settings=json.loads(sys.argv[2])) as cluster:\n"
+        "    cluster.entity(BankAccount, '0')\n"
+    )
+    command = [*fleet.inside("a"), sys.executable, "-c", text, fleet.address, json.dumps(settings)]
+    subprocess.run(command, cwd=ROOT, env={**os.environ, **PLAIN}, check=True)  # noqa: S603 - our own
     program = BankProgram(fleet.address, seed, fleet.inside("a"))
     if before is not None:
         program.lines = before.lines
-    program.start({**chaos.SETTINGS, "store": fleet.store})
-    program.goes_on()
-    if before is None:
+    else:
         with psycopg.connect(fleet.store, autocommit=True) as connection:
             connection.execute(chaos.AUDIT)
+    program.start(settings)
+    program.goes_on()
     yield program
     if program.running:
         program.end()
