@@ -1,6 +1,5 @@
 """Parts of the cluster that need no Ray: the directory, placement, homes, queues, arguments, the token, and the files in `deploy`."""
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -14,7 +13,6 @@ import yaml  # type: ignore[import-untyped]
 from coterie import AgentRef, Message, Runtime
 from coterie.cluster import arguments, machine, rays
 from coterie.cluster.directory import Directory
-from coterie.cluster.hosted import SceneCache
 from coterie.cluster.limits import LinkLimits
 from coterie.cluster.placement import Homes, Placement, Placer
 from coterie.cluster.security import make_token, use_token
@@ -25,8 +23,6 @@ from coterie.errors.definition import DecodeFailed
 from coterie.kernel import Codec
 from coterie.kernel.codec import Extension
 from coterie.messaging.frame_queue import FrameQueue
-from coterie.rounds.remote import RemoteScene
-from coterie.world import View
 from tests.cluster.people import Bump, Counter, Start
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -246,21 +242,6 @@ def test_the_files_for_deployment_are_in_order() -> None:
         assert all(isinstance(value, str) for value in group["rayStartParams"].values())
     instructions = {line.split()[0] for line in (DEPLOY / "Dockerfile").read_text().splitlines() if line[:1].isupper()}
     assert {"FROM", "COPY", "RUN", "USER", "ENTRYPOINT"} <= instructions
-
-
-def test_a_turn_waits_for_its_scene() -> None:
-    scenes = SceneCache()
-    scene = RemoteScene({"lake": 5}, {}, 1, 0.0, ("ada",), {"ada": "Fisher"})
-
-    async def come_later() -> list[tuple[RemoteScene, View] | None]:
-        turns = [asyncio.create_task(scenes.get("fishery", 1)) for _ in range(3)]
-        await asyncio.sleep(0)
-        assert not any(turn.done() for turn in turns)
-        scenes.add("fishery", 1, scene)
-        return [await turn for turn in turns]
-
-    assert [found is not None and found[0] for found in asyncio.run(come_later())] == [scene] * 3
-    assert asyncio.run(scenes.get("fishery", 1)) is not None
 
 
 def test_a_program_is_reached_at_the_address_of_its_own_machine(monkeypatch: pytest.MonkeyPatch) -> None:

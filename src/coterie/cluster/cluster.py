@@ -143,6 +143,13 @@ class Cluster:
         ]
         return self._spawn(agent, packed, "", _placement(node, placement))
 
+    def place(self, placement: Placement, count: int = 1) -> list[ClusterMember]:
+        """Return a node for each of `count` agents that are spawned by a placement. Raises `UnknownNode`, `NoNodeFits`."""
+        nodes = self.nodes()
+        if placement.node is not None and all(each.name != placement.node for each in nodes):
+            nodes = [self._membership.node(placement.node)]
+        return self._placer.choose(nodes, placement, count)
+
     def find(self, name: str) -> AgentRef | None:
         """Return the living agent of a name, wherever it is, or None.
 
@@ -254,10 +261,7 @@ class Cluster:
 
     def _spawn(self, agent: type[Agent], packed: list[bytes], name: str, placement: Placement) -> list[AgentRef]:
         wanted = arguments.class_name(agent)
-        nodes = self.nodes()
-        if placement.node is not None and all(each.name != placement.node for each in nodes):
-            nodes = [self._membership.node(placement.node)]
-        chosen = self._placer.choose(nodes, placement, len(packed))
+        chosen = self.place(placement, len(packed))
         places: dict[str, list[int]] = {}
         for place, member in enumerate(chosen):
             places.setdefault(member.name, []).append(place)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from coterie.cluster import arguments, rays
 from coterie.cluster.cluster import Cluster
-from coterie.cluster.hosted import KEEPER, HostedRuns, SceneCache, SceneKeeper
+from coterie.cluster.hosted import HostedCount
 from coterie.cluster.keys import KeyPlacement
 from coterie.cluster.limits import LinkLimits
 from coterie.cluster.loading import load
@@ -82,10 +82,8 @@ class NodeHost:
         self._cluster = Cluster(self.runtime, membership, self.transport)
         self.runtime.provide(self._cluster)
         self.runtime.provide(Meetings())
-        self.runtime.provide(SceneCache())
-        self.runtime.provide(HostedRuns())
+        self._hosted = self.runtime.provide(HostedCount())
         self._services = self.runtime.provide(ServiceTable(name))
-        self.runtime.spawn(SceneKeeper, name=KEEPER)
         self.runtime.spawn(ServiceKeeper, name=SERVICES)
         membership.start([self._cluster.follow, self._follow], self._given_up)
         if self._keys is not None:
@@ -257,7 +255,7 @@ class NodeHost:
             address=self._address,
             labels=self._labels,
             resources=self._resources,
-            load=len(self.runtime.agents()),
+            load=len(self.runtime.agents()) + self._hosted.agents,
             draining=self._draining,
             ready=self._ready,
             lease=self._keys.seconds_left if self._keys is not None and self._knows_classes else 0.0,

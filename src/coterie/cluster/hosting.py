@@ -2,100 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import secrets
-from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
-
-import msgspec
+from collections.abc import Mapping
+from contextvars import copy_context
+from typing import Any
 
 from coterie.cluster import arguments
 from coterie.cluster.cluster import Cluster
-from coterie.cluster.hosted import KEEPER, DoTurn, GetHostedState, Hosted, HostedMember, OpenRun, SetScene
+from coterie.cluster.hosted import GetFirstState
+from coterie.cluster.member_session import MemberSession, TurnJob
 from coterie.cluster.placement import Placement
-from coterie.concurrency import Rank, new_lock
-from coterie.errors import DefinitionError, DeliveryError, HandlerFailed, describe
-from coterie.errors.cluster import ClusterError, ClusterUnavailable, RefusedByNode
-from coterie.kernel import Address
+from coterie.cluster.turn_dispatcher import TurnDispatcher
+from coterie.errors import DefinitionError, describe
+from coterie.errors.cluster import ClusterError
 from coterie.rounds import Simulation, Turn
-from coterie.rounds.participant import Participant, RemoteAgent, state_as_bytes, state_from_bytes
-from coterie.rounds.remote import RemoteScene, RemoteTurn, RemoteTurnEnd, can_move, elsewhere
+from coterie.rounds.participant import Participant, state_as_bytes, state_from_bytes
+from coterie.rounds.remote import Ended, RemoteAgent, TurnSender
+from coterie.rounds.remote_plan import can_move, elsewhere
 from coterie.rounds.selection import type_of
 from coterie.runtime import AgentRef
-
-_ATTEMPTS = 20
-_OPENING = 60.0
-"""Seconds that a node may take to build a simulation."""
-
-_encode = msgspec.msgpack.encode
-_decode_end = msgspec.msgpack.Decoder(RemoteTurnEnd).decode
+from coterie.telemetry.spans import is_tracing
+from coterie.telemetry.trace_context import trace_headers
 
 
-class Hosting:
-    """The agents that are hosted on the nodes for one simulation, and the scenes that these have. A context manager.
-
-    Safe from any thread; `_lock` guards the scenes.
-    """
-
-    hosted: type[Hosted]
-
-    def __init__(self, cluster: Cluster, placement: Placement | None) -> None:
-        self.cluster = cluster
-        self.id = secrets.token_hex(8)
-        self._placement = placement
-        self._lock = new_lock(Rank.RECORDS)
-        self._numbers = itertools.count(1)
-        self._scene: tuple[Any, Any, int, bytes] = (None, None, 0, b"")
-        self._sent: dict[str, int] = {}
-        self._spawned: list[AgentRef] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop the agents."""
-        for reference in self._spawned:
-            if reference.is_alive:
-                reference.stop(drain=False)
-
-    def spawn_all(self, given: Sequence[tuple[Any, ...]]) -> list[AgentRef]:
-        """Host agents, each by the arguments of `hosted`. Raises the errors of `Cluster.spawn_many`."""
-        references = self.cluster.spawn_many(self.hosted, given, placement=self._placement)
-        self._spawned += references
-        return references
-
-    def spawn(self, given: tuple[Any, ...]) -> AgentRef:
-        """Host an agent anew. Raises the errors of `Cluster.spawn`."""
-        reference = self.cluster.spawn(self.hosted, *given, placement=self._placement)
-        self._spawned.append(reference)
-        return reference
-
-    def show(self, turn: Turn, node: str) -> int:
-        """Send the scene of a turn to a node, unless that has it; return its number."""
-        with self._lock:
-            view, roster, number, scene = self._scene
-            if view is not turn.view or roster is not turn.roster:
-                number, scene = next(self._numbers), _encode(RemoteScene.of(turn.view, turn.roster))
-                self._scene = turn.view, turn.roster, number, scene
-            sent = self._sent.get(node) == number
-            self._sent[node] = number
-        if not sent:
-            # Before the turn on the same link, and to another agent: a turn waits for its scene.
-            self.cluster.runtime.reference(Address(node, KEEPER)).post(SetScene(self.id, number, scene))
-        return number
-
-    def forget(self, node: str) -> None:
-        """Send the scene to a node again."""
-        with self._lock:
-            self._sent.pop(node, None)
-
-
-class HostedAgents(Hosting):
+class HostedAgents(TurnDispatcher):
     """The agents of a simulation, each on a node of a cluster, as a context manager. Their classes are found as those of `spawn`.
 
     ::
@@ -108,23 +37,21 @@ class HostedAgents(Hosting):
     program. If a node is lost, its agents are made again on others, with their states as of their last turns (by `snapshot` and
     `restore`; without them as they were first), and do the turns again that had not ended. Arguments are plain data.
 
-    Raises the errors of `Cluster.spawn`.
+    Raises `UnknownNode`, `NoNodeFits`, `EncodeFailed`, `ClusterUnavailable`, `RefusedByNode` for a class that a node cannot load, and
+    `DefinitionError`.
     """
 
-    hosted = Hosted
-
     def __init__(self, cluster: Cluster, agents: Mapping[str, tuple[Any, ...]], placement: Placement | None = None) -> None:
-        super().__init__(cluster, placement)
         packed = {name: _packed(given) for name, given in agents.items()}
-        references = self.spawn_all(list(packed.values()))
+        super().__init__(cluster, placement, classes=sorted({kind for kind, _ in packed.values()}))
+        homes = self.open(len(packed))
         self.agents: dict[str, Any] = {
-            name: _proxy(agents[name][0])(self, packed[name], reference)
-            for name, reference in zip(agents, references, strict=True)
+            name: _proxy(agents[name][0])(self, name, packed[name], home) for name, home in zip(agents, homes, strict=True)
         }
         """The agents for `Simulation`, by name."""
 
 
-class HostedSimulation(Hosting):
+class HostedSimulation(TurnDispatcher):
     """The agents of a simulation, each on a node of a cluster; the nodes build the simulation for themselves to have them.
 
     ::
@@ -134,109 +61,77 @@ class HostedSimulation(Hosting):
 
     On each node `opener` is imported and called with the reference of `home`, an agent of the program, which it may ask; it
     returns a `HostedRun` with the same plan. The stages of single agents run on the nodes, whether they are methods or
-    functions. Groups of agents, runtime agents, and stages for all agents together stay in the program. A node builds the
-    simulation when its first agent comes there. When `home` ends, so do the agents.
+    functions. Groups of agents, runtime agents, and stages for all agents together stay in the program.
 
     Raises `ClusterError` if no agent can be hosted, and `RefusedByNode` if a node cannot build it.
     """
 
-    hosted = HostedMember
-
     def __init__(
         self, cluster: Cluster, simulation: Simulation, opener: str, home: AgentRef, placement: Placement | None = None
     ) -> None:
-        super().__init__(cluster, placement)
         plan = simulation.plan
-        self._common = (self.id, opener, home)
         names = [name for name, agent in plan.agents.items() if can_move(agent)]
         if not names and plan.born is None:
             raise ClusterError(
                 "no agent of this simulation can be hosted elsewhere: groups, and runtime agents, are of one process; run it "
                 "without a cluster"
             )
-        self._open_on_nodes()
-        try:
-            self._first = dict(zip(names, self.spawn_all([(*self._common, name) for name in names]), strict=True))
-        except ClusterUnavailable:
-            # A node has ended just now. Each agent is spawned at its first turn.
-            self._first = {}
+        super().__init__(cluster, placement, opener=opener, home=home)
+        self._homes = dict(zip(names, self.open(len(names), everywhere=True), strict=True))
         simulation.plan = elsewhere(plan, self._stand_in)
-
-    def _open_on_nodes(self) -> None:
-        """Have all nodes build the simulation, so that a problem is known before the first round."""
-        order, runtime = OpenRun(*self._common), self.cluster.runtime
-        ready = [each for each in self.cluster.nodes() if each.ready]
-        asked = [(each.name, runtime.reference(Address(each.runtime, KEEPER)).ask(order, timeout=_OPENING)) for each in ready]
-        for name, reply in asked:
-            try:
-                problem = reply.result()
-            except DeliveryError:
-                continue  # It has ended; another one, or its next process, builds the simulation for its first agent.
-            if problem:
-                raise RefusedByNode(name, problem)
 
     def _stand_in(self, name: str, agent: Any) -> HostedProxy:
         one = Participant(name, agent)
-        made = stand_in(type_of(name, agent), keeps_state=one.keeps_state, stateless=one.is_stateless)
-        return made(self, (*self._common, name), self._first.pop(name, None))
+        made = stand_in(type_of(name, agent), keeps_state=one.keeps_state, stateless=one.is_stateless, functions=True)
+        return made(self, name, None, self._homes.get(name))
 
 
 class HostedProxy(RemoteAgent):
-    """One hosted agent, as the engine sees it. Only its executor's thread uses it."""
+    """One hosted agent, as the engine sees it. One thread at a time uses it."""
 
-    __slots__ = ("__weakref__", "_given", "_hosting", "_reference", "_restores", "_state")
+    __slots__ = ("__weakref__", "_dispatcher", "given", "job", "life", "name", "session", "state")
 
-    def __init__(self, hosting: Hosting, given: tuple[Any, ...], reference: AgentRef | None = None) -> None:
-        self._hosting = hosting
-        self._given = given
-        self._reference = reference
-        self._state = b""
-        self._restores = False
+    def __init__(
+        self, dispatcher: TurnDispatcher, name: str, given: tuple[str, bytes] | None, session: MemberSession | None
+    ) -> None:
+        self._dispatcher = dispatcher
+        self.job: TurnJob | None = None
+        self.name = name
+        self.given = given
+        self.session = session
+        """The way to its node; None before that is chosen."""
+        self.life = 0
+        self.state = b""
 
     def __deepcopy__(self, memo: object) -> Any:
-        copy = type(self)(self._hosting, self._given, self._reference)
-        # The first copy takes the agent that was spawned with it; later ones begin with agents of their own.
-        self._reference = None
-        return copy
+        # Another object, which is on the same node.
+        return type(self)(self._dispatcher, self.name, self.given, self.session)
 
-    async def __call__(self, turn: Turn) -> Any:
-        """Have a turn done on the node of the agent, and carry its intents out here."""
-        problem: Exception | None = None
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                await asyncio.sleep(min(0.05 * attempt, 0.5))
-            try:
-                end = await self._try(turn)
-            except HandlerFailed:
-                raise
-            except (DeliveryError, ClusterError) as error:
-                problem = error
-                self._lose()
-                continue
-            if not end.missing:
-                if end.error is None:
-                    self._state = end.state
-                self._restores = False
-                return end.apply(turn)
-            self._hosting.forget(self._node())
-        assert problem is not None
-        raise problem
+    def __del__(self) -> None:
+        self._forget()
 
-    async def _try(self, turn: Turn) -> RemoteTurnEnd:
-        if self._reference is None or not self._reference.is_alive:
-            self._lose()
-            self._reference = self._hosting.spawn(self._given)
-        state = self._state if self._restores else b""
-        order = DoTurn(self._hosting.id, self._hosting.show(turn, self._node()), _encode(RemoteTurn.of(turn)), state)
-        end: RemoteTurnEnd = _decode_end(await self._reference.ask(order, timeout=None))
-        return end
+    @property
+    def sender(self) -> TurnSender:
+        """The sender of the turns of all agents."""
+        return self._dispatcher
 
-    def _node(self) -> str:
-        assert self._reference is not None
-        return self._reference.address.node
+    def begin(self, turn: Turn, timeout: float | None, ended: Ended) -> None:
+        """Have a turn done on the node of the agent."""
+        trace = trace_headers(copy_context()) if is_tracing() else {}
+        job = self.job = TurnJob(self, turn, timeout, ended, trace)
+        self._dispatcher.begin(job)
 
-    def _lose(self) -> None:
-        self._reference, self._restores = None, True
+    def end(self) -> None:
+        """Give up the turn that is under way."""
+        if self.job is not None and self.session is not None:
+            self.session.withdraw(self.job)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Have the object on the node dropped: another one is made for the next turn."""
+        life, self.life = self.life, 0
+        if life and self.session is not None:
+            self.session.drop(life)
 
 
 class KeepingProxy(HostedProxy):
@@ -246,14 +141,14 @@ class KeepingProxy(HostedProxy):
 
     def snapshot(self) -> Any:
         """Return the state of the agent after its last turn."""
-        if not self._state and self._reference is not None:
-            self._state = self._reference.ask(GetHostedState()).result()
-        return state_from_bytes(self._state) if self._state else None
+        if not self.state and self.session is not None:
+            self.state = self.session.host.ask(GetFirstState(self.name, self.given)).result()
+        return state_from_bytes(self.state) if self.state else None
 
     def restore(self, state: Any) -> None:
         """Have the agent restored before its next turn."""
-        self._state = b"" if state is None else state_as_bytes("", state)
-        self._restores = state is not None
+        self._forget()
+        self.state = b"" if state is None else state_as_bytes("", state)
 
 
 def _packed(given: Any) -> tuple[str, bytes]:
@@ -272,7 +167,7 @@ def _proxy(kind: type) -> type[HostedProxy]:
     return stand_in(kind.__name__, keeps_state=hasattr(kind, "snapshot") and hasattr(kind, "restore"))
 
 
-def stand_in(kind: str, *, keeps_state: bool, stateless: bool = False) -> type[HostedProxy]:
+def stand_in(kind: str, *, keeps_state: bool, stateless: bool = False, functions: bool = False) -> type[HostedProxy]:
     """Return the class of hosted agents of one type: selections by the type of agents go by the name of their class."""
     base = KeepingProxy if keeps_state else HostedProxy
-    return type(kind, (base,), {"__slots__": (), "stateless": stateless})
+    return type(kind, (base,), {"__slots__": (), "stateless": stateless, "does_functions": functions})

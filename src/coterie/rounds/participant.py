@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,22 +13,12 @@ from coterie.errors import CheckpointRefused, InvalidSetting, InvalidValue
 from coterie.kernel import Checkpointable
 from coterie.kernel.checkpoint import detach
 from coterie.rounds.groups import AgentGroup
+from coterie.rounds.remote import RemoteAgent
 from coterie.runtime import Agent, AgentRef
 from coterie.world.state.values import freeze
 
 _DEEPEST = 64
 _STATELESS = (str, bytes, bool, int, float, type(None))
-
-
-class RemoteAgent(ABC):
-    """The base of an object that does the stages of an agent elsewhere. `stateless` says that the state of the agent cannot change."""
-
-    __slots__ = ()
-    stateless = False
-
-    @abstractmethod
-    async def __call__(self, turn: Any) -> Any:
-        """Do the stage of a turn, and return its value. Raises its error."""
 
 
 class Participant:
@@ -55,6 +44,7 @@ class Participant:
         """Its class."""
         self.may_queue = not isinstance(self._given, AgentRef | AgentGroup) and not inspect.iscoroutinefunction(self._given)
         """Whether its turns may be done beside those of others by one thread."""
+        self._remote = self._given if isinstance(self._given, RemoteAgent) else None
 
     def make(self) -> Any:
         """Return a new copy of the agent."""
@@ -64,6 +54,11 @@ class Participant:
     def reference(self) -> AgentRef | None:
         """The reference of a runtime agent, else None."""
         return self._given if isinstance(self._given, AgentRef) else None
+
+    def leaves(self, work: Any) -> bool:
+        """Return whether it does a stage on another node, by the function of the stage; None for a method."""
+        remote = self._remote
+        return remote is not None and (work is None or remote.does_functions)
 
     def check(self) -> None:
         """Raise `CheckpointRefused` if it cannot be kept in a checkpoint."""

@@ -31,8 +31,6 @@ from coterie.world import Event, ExternalEvent
 
 _MOST_VISITS = 10_000
 """The maximum number of visits of an agent to one stage in one round."""
-
-
 _AT_GATE, _RUNNING = Status.AT_GATE, Status.RUNNING
 
 
@@ -80,9 +78,10 @@ class RoundEngine:
     def _open_threads(self) -> None:
         plan, clock = self.plan, self.world.clock
         self.inbox: Inbox = queue.SimpleQueue()
-        self.deadlines = Deadlines(clock, plan.turn_timeout if self.replaying is None else None, self.inbox)
-        self.executors = ExecutorPool(self.participants, plan.dispatcher, clock, self.inbox, self.deadlines.begin)
-        self.queues = TurnQueues(plan, self.executors, self.deadlines, self.inbox)
+        limit = plan.turn_timeout if self.replaying is None else None
+        self.deadlines = Deadlines(clock, limit, self.inbox)
+        self.executors = ExecutorPool(self.participants, plan.dispatcher, clock, self.inbox, self.deadlines.begin, limit)
+        self.queues = TurnQueues(self.executors, self.deadlines, self.inbox, clock, plan.turn_timeout, plan.dispatcher)
         self.watch = self.settling.watch = self.deadlines.watch
         self.timeline = Timeline(clock.monotonic(), plan.spans, self.settling.counts)
 
@@ -203,6 +202,7 @@ class RoundEngine:
 
     def hear(self) -> None:
         """Wait for the report of a turn, and handle it and all other arrived reports. May return without any."""
+        self.executors.remote.flush()
         for report in self.queues.heard():
             self._hear(report)
 

@@ -10,6 +10,7 @@ from coterie.errors import HandlerFailed, RestoreFailed, UnknownAgent, describe
 from coterie.kernel import Clock
 from coterie.messaging import Message, Request
 from coterie.rounds.engine.performer import Performer
+from coterie.rounds.engine.remote_turns import RemoteTurns
 from coterie.rounds.engine.reports import Inbox, Report
 from coterie.rounds.engine.tokens import Token
 from coterie.rounds.engine.turn_queue import QueuedTurn
@@ -56,6 +57,12 @@ class Go(Message):
     """Called with the turn when a thread begins to await it, if another thread has begun it."""
 
 
+def span_of(turn: Turn, agent: str = "") -> TraceSpan:
+    """Begin the span of a turn, of the agent that it is for unless another one is named."""
+    attributes: Attributes = {"coterie.agent": agent or turn.name, "coterie.stage": turn.stage, "coterie.round": turn.round}
+    return begin(f"turn {turn.stage}", attributes)
+
+
 class TurnExecutor(Agent):
     """Execute the turns of one participant on a thread of its own, and report the end of each. It raises nothing."""
 
@@ -85,7 +92,7 @@ class TurnExecutor(Agent):
         turn = message.turn
         turn.waits = self._waits
         message.started(turn)
-        span = self._span(turn) if is_tracing() else NO_SPAN
+        span = span_of(turn, self.performer.participant.name) if is_tracing() else NO_SPAN
         try:
             if span is NO_SPAN:
                 value = self._begin(turn)
@@ -110,7 +117,7 @@ class TurnExecutor(Agent):
         turn.waits = self._waits
         message.started(turn)
         began = self.context.runtime.clock.monotonic()
-        span = self._span(turn) if is_tracing() else NO_SPAN
+        span = span_of(turn, self.performer.participant.name) if is_tracing() else NO_SPAN
         try:
             with span.within():
                 rest = self._begin(turn)
@@ -143,14 +150,6 @@ class TurnExecutor(Agent):
             return
         message.span.end()
         message.inbox.put(Report(turn, value, None, state, began=message.began, ended=clock.monotonic()))
-
-    def _span(self, turn: Turn) -> TraceSpan:
-        attributes: Attributes = {
-            "coterie.agent": self.performer.participant.name,
-            "coterie.stage": turn.stage,
-            "coterie.round": turn.round,
-        }
-        return begin(f"turn {turn.stage}", attributes)
 
     def _begin(self, turn: Turn) -> Any:
         agent = self.performer.agent
@@ -194,8 +193,11 @@ class ExecutorPool:
         clock: Clock,
         inbox: Inbox,
         started: Callable[[Turn], object],
+        timeout: float | None = None,
     ) -> None:
         self._started = started
+        self.remote = RemoteTurns(inbox, clock, timeout)
+        """The turns that are done on other nodes; the deadlines there have the timeout."""
         self.participants = participants
         self.inbox = inbox
         self.runtime = Runtime("rounds", dispatcher=dispatcher, clock=clock, ask_timeout=None)
@@ -214,7 +216,11 @@ class ExecutorPool:
 
     def prepare(self, tokens: Iterable[Token]) -> None:
         """Restore the agents of tokens, each on its own thread. Raises `RestoreFailed`."""
-        for prepared in [self._host_of(token).ask(Prepare(), timeout=None) for token in tokens if token.latest is not None]:
+        stored = [token for token in tokens if token.latest is not None]
+        for token in (each for each in stored if self.participant(each.name).leaves(None)):
+            self.performer_of(token).restore()
+        here = [token for token in stored if not self.participant(token.name).leaves(None)]
+        for prepared in [self._host_of(token).ask(Prepare(), timeout=None) for token in here]:
             try:
                 prepared.result()
             except HandlerFailed as error:
@@ -225,6 +231,9 @@ class ExecutorPool:
 
     def act(self, token: Token, turn: Turn, *, keep: bool, span: TraceSpan = NO_SPAN) -> None:
         """Start a turn of an agent, within the span of its round."""
+        if self.participant(token.name).leaves(turn.work):
+            self._act_elsewhere(token, turn, span, keep=keep)
+            return
         host = self._host_of(token)
         kind = ActAsync if inspect.iscoroutinefunction(turn.work) else Act
         if span is NO_SPAN:
@@ -232,6 +241,15 @@ class ExecutorPool:
             return
         with span.within():
             host.tell(kind(turn, self.inbox, keep, self._started))
+
+    def _act_elsewhere(self, token: Token, turn: Turn, round_span: TraceSpan, *, keep: bool) -> None:
+        performer = self.performer_of(token)
+        performer.restore()
+        span = NO_SPAN
+        if round_span is not NO_SPAN:
+            with round_span.within():
+                span = span_of(turn)
+        self.remote.begin(performer.agent, turn, span, keep=keep)
 
     def act_together(self, turn: Turn, span: TraceSpan) -> None:
         """Start a together-stage, within the span of its round."""
@@ -264,7 +282,8 @@ class ExecutorPool:
         return self.runtime.metrics()
 
     def close(self) -> None:
-        """End all executors."""
+        """End all executors, and the turns on other nodes."""
+        self.remote.close()
         self.runtime.stop(drain=False, timeout=_LEFT_BEHIND if self.stuck else None)
 
     def give_up_together(self) -> None:

@@ -6,17 +6,18 @@ import inspect
 import sys
 from collections import deque
 from collections.abc import Iterator
+from typing import Any
 
+from coterie.kernel import Clock
 from coterie.rounds.engine.deadlines import Deadlines
 from coterie.rounds.engine.executors import ExecutorPool
-from coterie.rounds.engine.reports import Inbox, Report, take
+from coterie.rounds.engine.reports import Inbox, take
 from coterie.rounds.engine.tokens import Token
 from coterie.rounds.engine.turn_queue import QueuedTurn, QueueRunner, RunQueue, TurnQueue, Unfinished
 from coterie.rounds.graph import Stage
 from coterie.rounds.participant import Participant
-from coterie.rounds.plan import Plan
 from coterie.rounds.turn import Turn
-from coterie.runtime import AgentRef, Leased
+from coterie.runtime import AgentRef, Dispatcher, Leased
 from coterie.runtime.dispatchers.computing import Starvation
 
 _FEWEST = 4
@@ -43,9 +44,16 @@ class TurnQueues:
     does any turn with a dispatcher other than `Leased`, which may promise each agent a thread, or without an interpreter lock.
     """
 
-    def __init__(self, plan: Plan, pool: ExecutorPool, deadlines: Deadlines, inbox: Inbox) -> None:
-        timeout = plan.turn_timeout
-        leased = plan.dispatcher is None or isinstance(plan.dispatcher, Leased)
+    def __init__(
+        self,
+        pool: ExecutorPool,
+        deadlines: Deadlines,
+        inbox: Inbox,
+        clock: Clock,
+        timeout: float | None,
+        dispatcher: Dispatcher | None = None,
+    ) -> None:
+        leased = dispatcher is None or isinstance(dispatcher, Leased)
         locked = getattr(sys, "_is_gil_enabled", lambda: True)()
         self._used = leased and locked and (timeout is None or timeout >= _SHORTEST)
         self._pool = pool
@@ -60,10 +68,10 @@ class TurnQueues:
         self._given: dict[int, QueuedTurn] = {}
         """The turns that were given to the queue, and whose end is not known, by identity."""
         self._running = False
-        self._clock = plan.world.clock
+        self._clock = clock
         self._began = 0.0
         """When the queue was last started, on the world's monotonic clock."""
-        self._ready: deque[Report | BaseException] = deque()
+        self._ready: deque[Any] = deque()
         self._held_up: dict[TurnQueue, dict[int, QueuedTurn]] = {}
         """The queues whose last turn takes long, with that turn."""
         self._hosts: dict[TurnQueue, AgentRef] = {}
@@ -72,7 +80,7 @@ class TurnQueues:
 
     def takes(self, stage: Stage, participant: Participant, number: int) -> bool:
         """Return whether the turn of an agent in a stage of a round may go to a queue."""
-        if not self._used or not participant.may_queue or self._pool.stuck:
+        if not self._used or not participant.may_queue or self._pool.stuck or participant.leaves(stage.work):
             return False
         avoided = self._avoided.get(stage.name)
         if avoided is not None and number < avoided[0]:
@@ -90,8 +98,11 @@ class TurnQueues:
         self._given[id(turn)] = given
         self._queue.waiting.append(given)
 
-    def next(self) -> Report | BaseException | None:
-        """Start the turns that were given, and wait for a report. Return None after a look at a queue, without a report."""
+    def next(self) -> Any:
+        """Start the turns that were given, and wait for a report, or for whatever else is put into the inbox, and return it.
+
+        Return None after a look at a queue, without a report.
+        """
         if not self._ready:
             if self._queue.waiting and not self._running:
                 if len(self._queue.waiting) < _FEWEST:
@@ -105,14 +116,14 @@ class TurnQueues:
                 self._sort(item)
         return self._ready.popleft() if self._ready else None
 
-    def heard(self) -> Iterator[Report | BaseException]:
+    def heard(self) -> Iterator[Any]:
         """Yield the next report if there is one after a wait, and all others that have arrived."""
         report = self.next()
         while report is not None:
             yield report
             report = self.next() if self._ready or not self._inbox.empty() else None
 
-    def _sort(self, item: Report | BaseException | TurnQueue) -> None:
+    def _sort(self, item: Any) -> None:
         """Make the reports of an item of the inbox ready."""
         if not isinstance(item, TurnQueue):
             self._ready.append(item)
