@@ -385,6 +385,31 @@ def test_data_that_make_no_sense_are_discarded_and_the_node_goes_on(hosts: Hosts
     assert any("make no sense were discarded" in record.message for record in caplog.records)
 
 
+def test_diagnoses_push_no_peer_out(hosts: Hosts) -> None:
+    one, two = hosts.start("one"), hosts.start("two")
+    two.spawn(Recorder, name="ada")
+    ada = hosts.reference(one, "two", "ada")
+    assert ada.ask(Echo(1)).result(20) == 1
+    thread = hosts.transports["two"]._thread
+    assert thread is not None
+    incoming, done = thread._incoming, threading.Event()
+
+    def visit() -> None:
+        # As many as a monitor makes that looks each minute of a day, and a peer whose connection is made again and again.
+        for n in range(1_440):
+            incoming._handle(b"visitor-%d" % n, None, Hello(PROTOCOL, "1", "one", "", "two", 1), None)
+        for n in range(5):
+            incoming._handle(b"again-%d" % n, None, Hello(PROTOCOL, "1", "one", one.node, "two", 1), None)
+        done.set()
+
+    thread.call(visit)
+    assert done.wait(20)
+    assert ada.ask(Echo(2), timeout=10).result(20) == 2
+    for n in range(100):
+        incoming._remember(b"once-more-%d" % n, Hello(PROTOCOL, "1", "one", one.node, "two", 1))
+    assert (len(incoming._sessions), len(incoming._visitors)) == (8, 1_000)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_has_no_network(hosts: Hosts) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -36,7 +36,9 @@ _log = logging.getLogger(__name__)
 _TURN = 4
 """Messages that are read before the other sockets have their turn."""
 _SESSIONS = 1_000
-"""Connections, and problems, that are remembered."""
+"""Connections of diagnoses, and problems, that are remembered."""
+_EACH = 8
+"""Connections of one peer that are remembered: the present one, and earlier ones of which data may still be on their way."""
 _PROBE = 2.0
 
 _NOBLOCK = int(zmq.NOBLOCK)
@@ -68,8 +70,12 @@ class IncomingConnections:
         self._authenticated = authenticated
         self._own = BATCH + local.runtime.encode()
         self._known = frozenset(local.topology.nodes)
-        self._sessions: OrderedDict[bytes, str] = OrderedDict()
+        self._sessions: dict[bytes, str] = {}
         """The name of the peer, by its connection."""
+        self._routes: dict[str, deque[bytes]] = {}
+        """The connections of each peer, oldest first. Each has its own, so that no other can push them out."""
+        self._visitors: OrderedDict[bytes, str] = OrderedDict()
+        """The connections of diagnoses."""
         self._held: list[tuple[bytes, Hello]] = []
         """The hellos that came before peers were admitted."""
         self._admits = False
@@ -97,7 +103,7 @@ class IncomingConnections:
                 self._once("a message of a strange form was discarded")
                 continue
             user = str(body.get("User-Id")) if self._authenticated else None
-            session = self._sessions.get(route)
+            session = self._sessions.get(route) or self._visitors.get(route)
             try:
                 if kind.bytes == self._own:
                     if session is not None and (user is None or user == session):
@@ -137,11 +143,22 @@ class IncomingConnections:
         if problem is not None:
             self._answer(route, RefusalReply(problem))
             return
-        self._sessions[route] = hello.name
-        if len(self._sessions) > _SESSIONS:
-            self._sessions.popitem(last=False)
+        self._remember(route, hello)
         limit = local.topology.max_message
         self._answer(route, WelcomeReply(PROTOCOL, VERSION, local.name, local.runtime, _clock.time(), limit))
+
+    def _remember(self, route: bytes, hello: Hello) -> None:
+        """Take what comes over a connection from now on."""
+        if not hello.node:
+            self._visitors[route] = hello.name
+            if len(self._visitors) > _SESSIONS:
+                self._visitors.popitem(last=False)
+        elif route not in self._sessions:
+            routes = self._routes.setdefault(hello.name, deque())
+            routes.append(route)
+            self._sessions[route] = hello.name
+            if len(routes) > _EACH:
+                del self._sessions[routes.popleft()]
 
     def _report(self, route: bytes) -> None:
         """Answer a diagnosis. The reasons for missing connections are found on a thread of its own."""
