@@ -6,12 +6,12 @@ import queue
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
 
-from coterie.cluster import RayTransport
+from coterie.cluster import RayTransport, admission, introduction
 from coterie.cluster.introduction import _PLAIN, LinkAnswer, LinkHello, _proof, _receive, _receive_part, _send
 from coterie.cluster.limits import LinkLimits
 from coterie.cluster.wire import PROTOCOL, VERSION, LinkPlace, decode, encode
@@ -156,6 +156,83 @@ def test_only_members_get_in(network: Network, caplog: pytest.LogCaptureFixture)
     assert "is not let in" in caplog.text
     assert a.place.key.hex() not in repr(a.place)
     assert repr(a.place.key) not in repr(network.members.member("a-1"))
+
+
+def test_strangers_keep_no_place_that_a_member_needs(network: Network) -> None:
+    (a, _), (b, at_b) = network.add("a-1", encrypts=True), network.add("b-1", encrypts=True)
+    with ExitStack() as stack:
+        strangers = [
+            stack.enter_context(socket.create_connection((b.place.host, b.place.port), 10))
+            for _ in range(2 * admission._AT_ONCE)
+        ]
+        for each in strangers:
+            each.sendall(b"s")
+        a.send("a-1", "b-1", b"one")
+        assert take(at_b, 1) == [b"one"]
+        # The first have been ended for the last.
+        strangers[0].settimeout(20)
+        with suppress(ConnectionError):
+            assert strangers[0].recv(1) == b""
+
+
+def test_an_introduction_ends_in_time_however_slowly_it_comes(
+    network: Network, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(introduction, "_WITHIN", 0.3)
+    b, _ = network.add("b-1")
+    with socket.create_connection((b.place.host, b.place.port), 10) as stranger:
+        stranger.sendall(_PLAIN)
+        assert len(_receive(stranger, 32)) == 32
+        stranger.sendall((9_000).to_bytes(4, "big"))
+        stranger.settimeout(0.05)
+
+        def goes_on() -> bool:
+            # A byte in less than the time that a single read may take.
+            try:
+                stranger.sendall(b"x")
+                return bool(stranger.recv(1))
+            except TimeoutError:
+                return True
+            except OSError:
+                return False
+
+        eventually(lambda: not goes_on(), timeout=20)
+    eventually(lambda: "it introduced itself too slowly" in caplog.text, timeout=20)
+
+
+def test_a_flood_of_strangers_does_not_fill_the_log(network: Network, caplog: pytest.LogCaptureFixture) -> None:
+    b, _ = network.add("b-1")
+    for _ in range(30):
+        assert _knock(b.place, "x-1\nnode b-1 is well", bytes(32)) == "stranger"
+
+    def refusals() -> list[str]:
+        return [each.message for each in caplog.records if "was refused" in each.message]
+
+    eventually(lambda: len(refusals()) == 1 and sum(count for _, count in _admissions(b)._refusals.values()) == 29, timeout=20)
+    assert refusals()[0].endswith(r"was refused: ConnectionError: 'x-1\nnode b-1 is well' is not let in: stranger")
+
+
+def _admissions(transport: RayTransport) -> admission.Admissions:
+    assert transport._admissions is not None
+    return transport._admissions
+
+
+def test_a_process_without_descriptors_takes_members_again_later(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    (a, _), (b, at_b) = network.add("a-1"), network.add("b-1")
+    admissions, listener = _admissions(b), b._listener
+    tried = threading.Event()
+
+    class Exhausted:
+        def accept(self) -> Any:
+            monkeypatch.setattr(admissions, "_listener", listener)
+            tried.set()
+            raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(admission, "_REST", 0.2)
+    monkeypatch.setattr(admissions, "_listener", Exhausted())
+    a.send("a-1", "b-1", b"one")
+    assert tried.wait(20)
+    assert take(at_b, 1) == [b"one"]
 
 
 def test_a_member_with_another_certificate_is_not_connected_to(network: Network) -> None:

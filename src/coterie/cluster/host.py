@@ -14,6 +14,7 @@ from coterie.cluster import arguments, rays
 from coterie.cluster.cluster import Cluster
 from coterie.cluster.hosted import HostedCount
 from coterie.cluster.keys import KeyPlacement
+from coterie.cluster.learning import ClassLearner
 from coterie.cluster.limits import LinkLimits
 from coterie.cluster.loading import load
 from coterie.cluster.membership import Membership
@@ -30,11 +31,11 @@ from coterie.cluster.wire import (
     encode,
 )
 from coterie.concurrency import start_thread
-from coterie.errors import CoterieError, StorageError, describe
+from coterie.errors import CoterieError, describe
 from coterie.errors.cluster import ClusterError, NameTakenInCluster
 from coterie.kernel import Address, Countdown, SystemClock
 from coterie.meetings import Meetings
-from coterie.runtime import DurablePolicy, Runtime
+from coterie.runtime import Agent, DurablePolicy, Runtime
 from coterie.storage import Database, open_database
 
 _log = logging.getLogger(__name__)
@@ -60,9 +61,6 @@ class NodeHost:
         self._resources = {key: float(value) for key, value in entry.get("Resources", {}).items() if ":" not in key}
         self._address = str(entry.get("NodeManagerAddress", ""))
         self._names: dict[str, Address] = {}
-        self._learned: set[str] = set()
-        self._knows_classes = False
-        """Whether it has learned all classes of durable agents that were known when it began: it has no keys before."""
         self._databases: list[Database] = []
         self._ready = self._draining = False
         membership = self._membership = Membership("this node", settings, self._report)
@@ -85,8 +83,10 @@ class NodeHost:
         self._hosted = self.runtime.provide(HostedCount())
         self._services = self.runtime.provide(ServiceTable(name))
         self.runtime.spawn(ServiceKeeper, name=SERVICES)
+        self._classes = ClassLearner(name, self._register, lambda: membership.refresh(report=True))
         membership.start([self._cluster.follow, self._follow], self._given_up)
         if self._keys is not None:
+            self._classes.start()
             self._keys.start(self.runtime)
         self._set_up()
         self._ready = True
@@ -174,12 +174,7 @@ class NodeHost:
     def _do_learn(self, payload: bytes) -> None:
         """Make classes of durable agents known."""
         for name in decode(payload, list[str]):
-            try:
-                self.runtime.durable.register(arguments.find_class(name, self._name))
-            except StorageError as error:
-                # It is known; what is stored for its agents is delivered later.
-                _log.warning("cannot look for messages for %s: %s", name, error)
-            self._learned.add(name)
+            self._classes.learn(name)
 
     def _take_name(self, name: str) -> None:
         """Have the directory give a name to an agent of this node. Raises `NameTakenInCluster`."""
@@ -220,22 +215,16 @@ class NodeHost:
         return keys, DurablePolicy(idle=settings.idle, placement=keys), data
 
     def _follow(self, view: ClusterView) -> None:
-        """Learn the classes of durable agents, and look whether the nodes have changed."""
+        """Learn the classes of durable agents, and look whether the nodes have changed. Never blocks."""
         if self._keys is None:
             return
-        for name in view.classes:
-            if name not in self._learned:
-                try:
-                    self._do_learn(encode([name]))
-                except CoterieError as error:
-                    self._learned.add(name)
-                    _log.error("%s", error)
-        if view.settled and not self._knows_classes:
-            self._knows_classes = True
-            self._membership.refresh(report=True)
+        self._classes.follow(view)
         if self._membership.homes is not self._homes:
             self._homes = self._membership.homes
             self._keys.nodes_changed()
+
+    def _register(self, kind: type[Agent]) -> None:
+        self.runtime.durable.register(kind)
 
     def _empty(self, countdown: Countdown) -> None:
         """Wait until all durable agents have moved to other nodes."""
@@ -258,7 +247,7 @@ class NodeHost:
             load=len(self.runtime.agents()) + self._hosted.agents,
             draining=self._draining,
             ready=self._ready,
-            lease=self._keys.seconds_left if self._keys is not None and self._knows_classes else 0.0,
+            lease=self._keys.seconds_left if self._keys is not None and self._classes.is_complete else 0.0,
             pid=os.getpid(),
             place=self.transport.place,
             python=platform.python_version(),

@@ -21,16 +21,19 @@ import msgspec
 
 from coterie.cluster.link_keys import LinkKeys, make_encrypted
 from coterie.cluster.wire import PROTOCOL, VERSION, LinkPlace, decode, encode
+from coterie.kernel import SystemClock
 
 ENDED, STRANGER, GIVEN_UP = "ended", "stranger", "given up"
 """The reasons for a refusal: the runtime that is wanted is not there; the one that connects is not known as a member of the
 cluster, or was one and counts as lost."""
 
 _WITHIN = 5.0
+"""Seconds that the whole introduction may take."""
 _NONCE = 32
 _LONGEST = 10_000
 _PLAIN, _SECURE = b"p", b"s"
 _LENGTH = struct.Struct("!I")
+_clock = SystemClock()
 _UNANSWERED = 20_000
 """Milliseconds after which a connection whose data are not acknowledged has failed."""
 
@@ -58,6 +61,7 @@ def connect(place: LinkPlace, source: str, target: str, key: bytes, *, encrypts:
 
     With `encrypts` a connection within this machine is encrypted too.
     """
+    until = _clock.monotonic() + 2 * _WITHIN
     plain = socket.create_connection((place.host, place.port), _WITHIN)
     with _closed_on_error(plain):
         _tune(plain)
@@ -66,10 +70,10 @@ def connect(place: LinkPlace, source: str, target: str, key: bytes, *, encrypts:
         fingerprint = place.fingerprint if secure else b""
         connection = make_encrypted(plain, fingerprint) if secure else plain
     with _closed_on_error(connection):
-        theirs, own = _receive(connection, _NONCE), secrets.token_bytes(_NONCE)
+        theirs, own = _receive(connection, _NONCE, until), secrets.token_bytes(_NONCE)
         parts = [theirs, own, source, target, fingerprint]
         _send(connection, encode(LinkHello(PROTOCOL, VERSION, source, target, own, _proof(key, "hello", parts))))
-        answer = decode(_receive_part(connection), LinkAnswer)
+        answer = decode(_receive_part(connection, until), LinkAnswer)
         _check(
             answer.refusal or hmac.compare_digest(answer.proof, _proof(key, "answer", parts)), "it is no member of the cluster"
         )
@@ -90,16 +94,17 @@ def admit(
     `key_of` returns the key of a member, or None for another runtime; `has_ended` tells whether that was a member and was given
     up. Raises `OSError` for one that is refused.
     """
+    until = _clock.monotonic() + _WITHIN
     with _closed_on_error(plain):
         plain.settimeout(_WITHIN)
         _tune(plain)
-        secure = _receive(plain, 1) == _SECURE
+        secure = _receive(plain, 1, until) == _SECURE
         _check(secure or stays_here(plain), "it does not encrypt a connection between machines")
         connection = keys.take_encrypted(plain) if secure else plain
     with _closed_on_error(connection):
         own = secrets.token_bytes(_NONCE)
         connection.sendall(own)
-        hello = decode(_receive_part(connection), LinkHello)
+        hello = decode(_receive_part(connection, until), LinkHello)
         parts = [own, hello.nonce, hello.source, hello.target, keys.fingerprint if secure else b""]
         key = key_of(hello.source)
         known = key is not None and hmac.compare_digest(hello.proof, _proof(key, "hello", parts))
@@ -110,7 +115,7 @@ def admit(
             refusal = ENDED
         proof = _proof(key, "answer", parts) if key is not None and known else b""
         _send(connection, encode(LinkAnswer(refusal, proof)))
-        _check(not refusal, f"{hello.source[:100]} is not let in: {refusal}")
+        _check(not refusal, f"{hello.source[:100]!a} is not let in: {refusal}")
     return connection, hello.source
 
 
@@ -159,16 +164,25 @@ def _send(connection: socket.socket, data: bytes) -> None:
     connection.sendall(_LENGTH.pack(len(data)) + data)
 
 
-def _receive_part(connection: socket.socket) -> bytes:
-    (length,) = _LENGTH.unpack(_receive(connection, _LENGTH.size))
+def _receive_part(connection: socket.socket, until: float | None = None) -> bytes:
+    (length,) = _LENGTH.unpack(_receive(connection, _LENGTH.size, until))
     _check(length <= _LONGEST, "it introduced itself with nonsense")
-    return _receive(connection, length)
+    return _receive(connection, length, until)
 
 
-def _receive(connection: socket.socket, count: int) -> bytes:
+def _receive(connection: socket.socket, count: int, until: float | None = None) -> bytes:
+    """Return so many bytes. `until` is the time by which all must be there, however they come. Raises `OSError`."""
     data = b""
     while len(data) < count:
-        more = connection.recv(count - len(data))
+        left = None if until is None else until - _clock.monotonic()
+        try:
+            if left is not None:
+                connection.settimeout(max(left, 0.001))
+            more = connection.recv(count - len(data))
+        except TimeoutError:
+            left = 0.0
+        if left is not None and left <= 0:
+            raise TimeoutError("it introduced itself too slowly")
         if not more:
             raise ConnectionResetError("it closed the connection")
         data += more

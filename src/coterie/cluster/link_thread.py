@@ -66,6 +66,10 @@ class LinkThread:
         """Call a handler whenever a socket is ready for some of the events. From any thread; it replaces an earlier one."""
         self.call(lambda: self._watch(connection, events, handler))
 
+    def unwatch(self, connection: socket.socket) -> None:
+        """Look at a socket no more, until it is watched again. From any thread."""
+        self.call(lambda: self._unwatch(connection))
+
     def forget(self, connection: socket.socket) -> None:
         """Close a socket. From any thread."""
         self.call(lambda: self._forget(connection))
@@ -88,11 +92,14 @@ class LinkThread:
         else:
             self._selector.register(connection, events, handler)
 
-    def _forget(self, connection: socket.socket) -> None:
+    def _unwatch(self, connection: socket.socket) -> None:
         if connection.fileno() >= 0:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(connection)
-            connection.close()
+
+    def _forget(self, connection: socket.socket) -> None:
+        self._unwatch(connection)
+        connection.close()
 
     def _drain(self, _: int) -> None:
         with contextlib.suppress(OSError):

@@ -9,23 +9,23 @@ from typing import Any, Protocol
 
 import msgspec
 
+from coterie.cluster.admission import Admissions
 from coterie.cluster.incoming_link import IncomingLink
-from coterie.cluster.introduction import admit, connect, is_loopback
+from coterie.cluster.introduction import connect, is_loopback
 from coterie.cluster.limits import LinkLimits
 from coterie.cluster.link_keys import LinkKeys
 from coterie.cluster.link_thread import READ, LinkThread
 from coterie.cluster.member_link import BATCH_BYTES, MemberLink
 from coterie.cluster.wire import ClusterMember, LinkPlace
-from coterie.concurrency import AutoResetEvent, Completion, Rank, new_lock, start_thread
+from coterie.concurrency import AutoResetEvent, Completion, Rank, new_lock
 from coterie.concurrency.forks import register_fork_handler, unregister_fork_handler
-from coterie.errors import TransportError, describe
+from coterie.errors import TransportError
 from coterie.kernel import SystemClock
 from coterie.messaging import Receive
 
 _log = logging.getLogger(__name__)
 
 _ENDED_KEPT = 1_000
-_ADMITTED_AT_ONCE = 64
 _FAREWELL = 1.0
 _OVERHEAD = 1_000
 """The bytes of a frame beyond its message, at most."""
@@ -83,10 +83,10 @@ class RayTransport:
         self._peers: dict[str, MemberLink] = {}
         self._ended: OrderedDict[str, str] = OrderedDict()
         self._incoming: dict[IncomingLink, None] = {}
-        self._admitting = 0
         self._node = ""
         self._receive: Receive | None = None
         self._thread: LinkThread | None = None
+        self._admissions: Admissions | None = None
         self._closed = False
 
     # The contract of transports.
@@ -98,8 +98,17 @@ class RayTransport:
                 raise TransportError(f"this transport serves {self._node} already; give each runtime its own RayTransport")
             self._node, self._receive = node, receive
         register_fork_handler(self)
-        self._thread = LinkThread(f"{node}-cluster", self._look)
-        self._thread.watch(self._listener, READ, self._accept)
+        thread = self._thread = LinkThread(f"{node}-cluster", self._look)
+        self._admissions = Admissions(
+            node,
+            self._keys,
+            thread,
+            self._listener,
+            self._key_of,
+            self.has_ended,
+            lambda *found: thread.call(lambda: self._enter(*found)),
+        )
+        self._admissions.start()
 
     def send(self, source: str, target: str, frame: bytes) -> None:  # noqa: ARG002 - it serves one runtime
         """Queue a frame for a runtime, and send it unless many come together. Raises `TransportError` if it cannot arrive."""
@@ -207,6 +216,8 @@ class RayTransport:
     def _look(self) -> None:
         """Let senders go on that have waited for too long, and forget the runtimes that have ended."""
         now = _clock.monotonic()
+        if self._admissions is not None:
+            self._admissions.look(now)
         for name, peer in list(self._peers.items()):
             peer.outbox.expire(now)
             if peer.outbox.ended and not self._closed:
@@ -220,37 +231,14 @@ class RayTransport:
         for link in [each for each in self._incoming if each.runtime == runtime]:
             self._leave(link, "it has ended")
 
-    def _accept(self, _: int) -> None:
-        connection, address = self._listener.accept()
-        if self._admitting >= _ADMITTED_AT_ONCE:
-            connection.close()
-            return
-        self._admitting += 1
-        start_thread(lambda: self._admit(connection, address[0]), f"{self._node}-admits")
-
-    def _admit(self, connection: socket.socket, host: str) -> None:
-        """Let a member in. On a thread of its own."""
-        thread = self._thread
-        assert thread is not None
-        try:
-            connection, runtime = admit(connection, self._keys, self._node, self._key_of, self.has_ended)
-        except Exception as error:  # noqa: BLE001 - whatever a stranger sends, it is not let in
-            _log.warning("a connection from %s was refused: %s", host, describe(error))
-            return
-        finally:
-            thread.call(self._admitted)
-        link = IncomingLink(runtime, connection, self._limits.max_message + BATCH_BYTES + _OVERHEAD, self._take, self._leave)
-        thread.call(lambda: self._enter(link))
-
-    def _admitted(self) -> None:
-        self._admitting -= 1
-
     def _key_of(self, runtime: str) -> bytes | None:
         member = self._members.member(runtime) if runtime not in self._ended else None
         return member.place.key if member is not None else None
 
-    def _enter(self, link: IncomingLink) -> None:
+    def _enter(self, runtime: str, connection: socket.socket) -> None:
+        """Take the frames of a member that was let in."""
         assert self._thread is not None
+        link = IncomingLink(runtime, connection, self._limits.max_message + BATCH_BYTES + _OVERHEAD, self._take, self._leave)
         self._incoming[link] = None
         self._thread.watch(link.connection, READ, link.read)
         if link.runtime in self._ended:
