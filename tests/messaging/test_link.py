@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.msgpack import decode
+from msgspec.msgpack import decode, encode
 
 from coterie.concurrency import Timers, start_thread
 from coterie.errors import TransportError
@@ -292,5 +292,28 @@ def test_frames_of_several_threads_are_queued_in_the_order_of_their_numbers() ->
     assert wire.second.wait(10)
     assert [decode(frame) for frame in wire.queued] == [["here", 1, b"1"], ["here", 2, b"2"]]
     assert link.statistics.sent == 2
+    link.close()
+    timers.close()
+
+
+def test_nodes_that_have_ended_are_forgotten_and_their_frames_still_count() -> None:
+    class Gone(Wire):
+        def send(self, source: str, target: str, frame: bytes) -> None:
+            if decode(frame)[1] == 0:
+                raise TransportError("it has ended")
+
+    clock, forgotten = ManualClock(), list[str]()
+    timers = Timers(clock)
+    link = Link("here", Gone(), timers, lambda *_: None, forgotten=forgotten.append)
+    names = [f"program-{n}" for n in range(1_200)]
+    for name in names:
+        link.send(name, b"question")
+        link.receive(encode([name, 1, b"answer"]))
+    # A node is asked for a sign of life at the second look.
+    for _ in range(3):
+        clock.advance(1.0)
+    assert forgotten == names[:200]
+    assert len(link._out) == len(link._peers) == 1_000
+    assert (link.statistics.sent, link.statistics.delivered) == (1_200, 1_200)
     link.close()
     timers.close()

@@ -83,7 +83,8 @@ class Link:
     the end shows only when another frame follows it.
 
     Heartbeats, which have the number 0, ask silent nodes for a sign of life. A node that gives none for `silence` seconds is
-    lost: then `lost(node, reason)` is called, on the timers' thread.
+    lost: then `lost(node, reason)` is called, on the timers' thread. So is `forgotten(node)`, when a node was lost so long ago
+    that nothing is remembered of it.
 
     Safe from any thread. `deliver(source, payload)` is called without any lock, for one peer by one thread at a time.
     """
@@ -98,6 +99,7 @@ class Link:
         most_early: int = 10_000,
         silence: float = 10.0,
         lost: Callable[[str, str], None] = lambda node, why: None,  # noqa: ARG005 - the names say what it gets
+        forgotten: Callable[[str], None] = lambda node: None,  # noqa: ARG005 - as above
     ) -> None:
         self.node = node
         self.patience = patience
@@ -108,11 +110,13 @@ class Link:
         self._lock = new_lock(Rank.RECORDS)
         self._out: dict[str, _Outgoing] = {}
         self._peers: dict[str, _Peer] = {}
-        self._counts = dict.fromkeys(LinkStatistics.__dataclass_fields__.keys() - {"delivered", "sent"}, 0)
+        self._counts = dict.fromkeys(LinkStatistics.__dataclass_fields__, 0)
+        """The counts; those of the frames that were sent and delivered are of forgotten nodes alone."""
+        self._forgotten = forgotten
         self._outbox = transport.outbox if isinstance(transport, QueueingTransport) else None
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(_Frame)
-        self.liveness = PeerLiveness(timers, silence, self._ask_for_life, lost)
+        self.liveness = PeerLiveness(timers, silence, self._ask_for_life, lost, self._forget)
         transport.bind(node, self.receive)
 
     def send(self, node: str, payload: bytes) -> None:
@@ -190,6 +194,14 @@ class Link:
     def _ask_for_life(self, node: str) -> None:
         self._transport.send(self.node, node, self._encoder.encode(_Frame(self.node, 0, _QUESTION)))
 
+    def _forget(self, node: str) -> None:
+        """Remove the records of a node: each start of a runtime is another node, so they would grow for ever."""
+        with self._lock:
+            out, peer = self._out.pop(node, None), self._peers.pop(node, None)
+            self._counts["sent"] += out.number if out is not None else 0
+            self._counts["delivered"] += peer.delivered if peer is not None else 0
+        self._forgotten(node)
+
     @property
     def statistics(self) -> LinkStatistics:
         """The counts of frames so far."""
@@ -198,7 +210,8 @@ class Link:
                 sum(out.number for out in self._out.values()),
                 sum(peer.delivered for peer in self._peers.values()),
             )
-            return LinkStatistics(**self._counts, sent=sent, delivered=delivered)
+            counts = self._counts
+            return LinkStatistics(**{**counts, "sent": counts["sent"] + sent, "delivered": counts["delivered"] + delivered})
 
     def _sort_in(self, peer: _Peer, frame: _Frame) -> None:
         if frame.sequence < peer.expected:

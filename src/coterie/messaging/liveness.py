@@ -17,17 +17,24 @@ class PeerLiveness:
     """Sends heartbeats to the nodes that are silent, and tells when one has been silent for too long.
 
     `heartbeat` sends one; `lost` is called once for a node that stays silent for `silence` seconds, or that the transport
-    cannot reach. A node that is heard again counts as alive again. Safe from any thread: `_silent` and `_lost` change by
+    cannot reach. A node that is heard again counts as alive again. `forgotten` is called for a node that was lost before so many
+    others that it is not remembered any more. Safe from any thread: `_silent` and `_lost` change by
     single operations of a dictionary; a look, on the timers' thread, that misses a frame sees the next.
     """
 
     def __init__(
-        self, timers: Timers, silence: float, heartbeat: Callable[[str], None], lost: Callable[[str, str], None]
+        self,
+        timers: Timers,
+        silence: float,
+        heartbeat: Callable[[str], None],
+        lost: Callable[[str, str], None],
+        forgotten: Callable[[str], None],
     ) -> None:
         self.silence = silence
         self._timers = timers
         self._heartbeat = heartbeat
         self._lost_now = lost
+        self._forgotten = forgotten
         self._silent: dict[str, int] = {}
         """For each node, the looks since it was heard."""
         self._lost: dict[str, None] = {}
@@ -73,5 +80,7 @@ class PeerLiveness:
         del self._silent[node]
         self._lost[node] = None
         if len(self._lost) > _LOST_KEPT:
-            del self._lost[next(iter(self._lost))]
+            oldest = next(iter(self._lost))
+            self._lost.pop(oldest, None)
+            self._forgotten(oldest)
         self._lost_now(node, why)

@@ -306,6 +306,24 @@ def test_garbage_on_the_wire_is_discarded_and_named(pair: Pair, caplog: pytest.L
     assert agent.ask(Echo(1)).result(10) == 1
 
 
+def test_a_frame_that_cannot_be_carried_out_is_one_error_and_the_next_ones_go_on(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    agents = [pair.seen_from_here(pair.there.spawn(Recorder)) for _ in range(2)]
+    recipient = pair.there._services.recipient
+
+    def broken(address: Address) -> Any:
+        if address == agents[0].address:
+            raise OSError("the disk is full")
+        return recipient(address)
+
+    monkeypatch.setattr(pair.there._services, "recipient", broken)
+    with pytest.raises(HandlerFailed, match="its node could not take the message: OSError: the disk is full"):
+        agents[0].ask(Echo(1)).result(10)
+    assert agents[1].ask(Echo(2)).result(10) == 2
+    assert "could not be carried out" in caplog.text
+
+
 def test_a_message_of_a_class_that_is_not_known_there_is_named(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
     class Private(Request[int]):
         pass

@@ -104,7 +104,14 @@ class Node:
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Frame)
         self.link = Link(
-            services.node, transport, services.timers, self._receive, patience, silence=silence, lost=self._begin_to_lose
+            services.node,
+            transport,
+            services.timers,
+            self._receive,
+            patience,
+            silence=silence,
+            lost=self._begin_to_lose,
+            forgotten=self._forget,
         )
 
     def endpoint(self, address: Address) -> Endpoint:
@@ -168,6 +175,10 @@ class Node:
             watchers.pop(watcher, None)
             if not watchers:
                 self._watched.pop(address, None)
+
+    def _forget(self, node: str) -> None:
+        with self._lock:
+            self._losses.pop(node, None)
 
     def _begin_to_lose(self, node: str, why: str) -> None:
         with self._lock:
@@ -235,6 +246,16 @@ class Node:
         except (msgspec.DecodeError, RecursionError) as error:
             _log.warning("a frame from node %s makes no sense and was discarded: %s", source, error)
             return
+        try:
+            self._carry_out(source, frame)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged, and the asker gets it
+            # The other frames of the node, and the thread that brings them, must go on.
+            _log.exception("a frame from node %s could not be carried out", source)
+            if isinstance(frame, DeliverFrame) and frame.correlation:
+                why = f"its node could not take the message: {describe(error)}"
+                self.answer(source, FailureFrame(frame.correlation, "NotTaken", why))
+
+    def _carry_out(self, source: str, frame: Frame) -> None:
         match frame:
             case DeliverFrame():
                 self._deliver(source, frame)
