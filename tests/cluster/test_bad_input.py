@@ -73,6 +73,52 @@ def test_a_program_that_ray_does_not_let_in_hears_why(
     assert remedy in str(caught.value)
 
 
+class OneRay:
+    """Ray, as far as the connection of a process is concerned."""
+
+    def __init__(self, address: str = "") -> None:
+        self.address = address
+
+    def init(self, address: str, **_: Any) -> None:
+        self.address = address
+
+    def is_initialized(self) -> bool:
+        return bool(self.address)
+
+    def shutdown(self) -> None:
+        self.address = ""
+
+    def get_runtime_context(self) -> Any:
+        return SimpleNamespace(gcs_address=self.address)
+
+
+def test_two_programs_of_one_process_share_its_connection_and_the_last_one_ends_it(
+    listening: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = OneRay()
+    monkeypatch.setattr(rays, "ray", ray)
+    monkeypatch.setattr(rays, "_uses", rays._Uses())
+    assert rays.connect(listening, None)
+    assert not rays.connect(listening, None)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        elsewhere = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(ClusterUnavailable, match=f"{elsewhere}: this process is connected to Ray at {listening} already"):
+            rays.connect(elsewhere, None)
+    rays.disconnect()
+    assert ray.is_initialized()
+    rays.disconnect()
+    assert not ray.is_initialized()
+
+
+def test_a_connection_that_a_program_has_made_for_itself_stays(listening: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = OneRay(listening)
+    monkeypatch.setattr(rays, "ray", ray)
+    monkeypatch.setattr(rays, "_uses", rays._Uses())
+    assert not rays.connect(listening, None)
+    rays.disconnect()
+    assert ray.is_initialized()
+
+
 def test_a_clock_that_is_an_hour_off_changes_no_lease(postgres_process: Postgres) -> None:
     address, identity = postgres_process.fresh(), Identity("account", "42")
     late = ManualClock(wall=1_000_000_000.0 + 3_600.0)

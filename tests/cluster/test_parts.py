@@ -18,7 +18,7 @@ from coterie.cluster.placement import Homes, Placement, Placer
 from coterie.cluster.security import make_token, use_token
 from coterie.cluster.wire import ClusterMember, ClusterSettings, MemberReport
 from coterie.errors import DefinitionError, MessageTooLarge, TransportError
-from coterie.errors.cluster import ClusterError, NoNodeFits, UnknownNode
+from coterie.errors.cluster import ClusterError, NoNodeBeside, NoNodeFits, UnknownNode
 from coterie.errors.definition import DecodeFailed
 from coterie.kernel import Codec
 from coterie.kernel.codec import Extension
@@ -142,6 +142,17 @@ def test_a_placement_that_cannot_be_had_says_what_there_is() -> None:
         placer.choose(nodes, Placement(labels={"zone": "y"}, resources={"gpu": 1}))
     with pytest.raises(UnknownNode, match="no living node 'c'; it has a, b"):
         placer.choose(nodes, Placement(node="c"))
+    # What a node must have holds also for one that is named.
+    with pytest.raises(NoNodeFits, match="no node has the label zone=x; there are a: "):
+        placer.choose(nodes, Placement(node="a", labels={"zone": "x"}))
+    with pytest.raises(NoNodeFits, match="all are draining"):
+        placer.choose([member("a", draining=True)], Placement(node="a"))
+    with Runtime() as runtime:
+        other = runtime.reference("coterie://elsewhere/ada#1")
+        with pytest.raises(NoNodeBeside, match=r"coterie://elsewhere/ada#1 is on no living node: .* choose .* the nodes a, b"):
+            placer.choose(nodes, Placement(beside=other))
+        there = runtime.reference("coterie://b-1/ada#1")
+        assert placer.choose(nodes, Placement(beside=there), 2) == [nodes[1]] * 2
 
 
 def test_a_queue_holds_senders_back_and_then_refuses() -> None:

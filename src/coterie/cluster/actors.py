@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 CALLS = 8
 """The calls that a node handles at once."""
+_ACTOR = "coterie-node-"
+"""The beginning of the names of the actors of nodes, before Ray's number of the machine."""
 _AGAIN = 5.0
 """Seconds before a node that did not start is started again."""
 
@@ -56,7 +58,7 @@ class _DirectoryActor:
         except Exception as error:  # noqa: BLE001 - then it waits for none
             _log.warning("cannot list the nodes that exist: %s", describe(error))
             living = []
-        expected = [name for name in living if name.startswith("coterie-node-")]
+        expected = [name for name in living if name.startswith(_ACTOR)]
         self._directory = Directory(self._settings, clock.monotonic, expected)
         self._started: dict[str, Any] = {}
         self._failed_at: dict[str, float] = {}
@@ -130,20 +132,36 @@ class _DirectoryActor:
                 continue
             handle = self._started.get(number)
             if handle is None:
-                if self._clock.monotonic() - self._failed_at.get(number, -_AGAIN) >= _AGAIN:
+                name = rays.name_of(machine)
+                other = self._namesake(number, name, machines)
+                if other is not None:
+                    self._problems[number] = (
+                        f"the machine {other[:6]} has the name {name!r} as well; give each its own by "
+                        "`coterie cluster join --name`, or stop the other"
+                    )
+                elif self._clock.monotonic() - self._failed_at.get(number, -_AGAIN) >= _AGAIN:
                     try:
-                        self._started[number] = self._start_node(number, rays.name_of(machine))
+                        self._started[number] = self._start_node(number, name)
                     except Exception as error:  # noqa: BLE001 - it is shown by the status, and tried again
                         self._problems[number] = describe(error)[-2_000:]
                         self._failed_at[number] = self._clock.monotonic()
                 continue
             self._look_at(number, handle)
-        for number in self._started.keys() - machines.keys():
-            del self._started[number]
+        for table in (self._started, self._problems, self._failed_at):
+            for number in table.keys() - machines.keys():
+                table.pop(number, None)
+
+    def _namesake(self, number: str, name: str, machines: dict[str, dict[str, Any]]) -> str | None:
+        """Return another living machine whose node has a name, or is starting: a second one would replace it, and it that one."""
+        nodes = {each.machine for each in self._directory.view().members if each.is_node and each.name == name}
+        nodes |= {other for other, (_, ready) in self._started.items() if ready is not None}
+        nodes |= {actor.removeprefix(_ACTOR) for actor in self._directory.expected}
+        found = (other for other in machines if other != number and rays.name_of(machines[other]) == name)
+        return next((other for other in found if other in nodes), None)
 
     def _start_node(self, number: str, name: str) -> tuple[Any, Any]:
         # The node inherits the `runtime_env` of this actor, in which Ray has replaced the folders of the program by packages.
-        actor = f"coterie-node-{number}"
+        actor = f"{_ACTOR}{number}"
         options = NodeActor.options(
             name=actor,
             namespace=rays.NAMESPACE,

@@ -15,9 +15,9 @@ from coterie.cluster.transport import RayTransport
 from coterie.cluster.wire import CallResult, ClusterMember, ClusterSettings, ClusterView, SpawnOrder, decode, encode
 from coterie.concurrency import ends_in_order
 from coterie.durable import Identity
-from coterie.errors import DefinitionError, describe
+from coterie.errors import DefinitionError, InvalidSetting, describe
 from coterie.errors.cluster import ClusterError, ClusterUnavailable, NameTakenInCluster, RefusedByNode
-from coterie.kernel import Codec
+from coterie.kernel import Address, Codec
 from coterie.kernel.codec import Extension
 from coterie.runtime import Agent, AgentRef, DurablePolicy, Runtime
 from coterie.runtime.entities.entity_kind import EntityKind, check_key
@@ -120,10 +120,14 @@ class Cluster:
         `args` and the other `kwargs` go to the constructor; they are encoded as messages are. The class must be importable on
         that node. A `name` is unique over the cluster. The agent ends with its node; watch it to know.
 
-        Raises `NameTaken`, `UnknownNode`, `NoNodeFits`, `EncodeFailed`, `DefinitionError` for a class that the node cannot load,
-        `ClusterUnavailable` if the node does not answer, and `RefusedByNode`.
+        Raises `NameTaken`, `UnknownNode`, `NoNodeFits`, `NoNodeBeside`, `EncodeFailed`, `DefinitionError` for a class that the node
+        cannot load and for a wrong name, `ClusterUnavailable` if the node does not answer, and `RefusedByNode`.
         """
-        return self._spawn(agent, [arguments.pack(self.codec, agent, args, kwargs)], name or "", _placement(node, placement))[0]
+        if name is not None and not Address.is_name(name):
+            raise DefinitionError(f"name={name!r}", "it cannot name an agent", "use text without '#' and control characters")
+        wanted = arguments.class_name(agent)
+        packed = arguments.pack(self.codec, agent, args, kwargs)
+        return self._spawn(wanted, [packed], name or "", _placement(node, placement))[0]
 
     def spawn_many(
         self,
@@ -138,10 +142,11 @@ class Cluster:
         A number starts so many without arguments. The nodes start them at the same time. Raises the errors of `spawn`; agents of
         other nodes may have started by then.
         """
+        wanted = arguments.class_name(agent)
         packed = [
             arguments.pack(self.codec, agent, tuple(args), {}) for args in ([()] * each if isinstance(each, int) else each)
         ]
-        return self._spawn(agent, packed, "", _placement(node, placement))
+        return self._spawn(wanted, packed, "", _placement(node, placement))
 
     def place(self, placement: Placement, count: int = 1) -> list[ClusterMember]:
         """Return a node for each of `count` agents that are spawned by a placement. Raises `UnknownNode`, `NoNodeFits`."""
@@ -159,7 +164,8 @@ class Cluster:
         if local is not None:
             return local
         holder = self._membership.ask_directory("holder", name)
-        if holder is not None and holder[2]:
+        # Its node is asked too: the directory hears only with the next report that an agent has ended.
+        if holder is not None and holder[2] and self.holds(holder[1], name, holder[2]):
             return self.runtime.reference(holder[2])
         asked = [(member, self._begin(member, "find", name)) for member in self.nodes() if member.runtime != self.runtime.node]
         for member, pending in asked:
@@ -259,8 +265,7 @@ class Cluster:
 
     # Calls.
 
-    def _spawn(self, agent: type[Agent], packed: list[bytes], name: str, placement: Placement) -> list[AgentRef]:
-        wanted = arguments.class_name(agent)
+    def _spawn(self, wanted: str, packed: list[bytes], name: str, placement: Placement) -> list[AgentRef]:
         chosen = self.place(placement, len(packed))
         places: dict[str, list[int]] = {}
         for place, member in enumerate(chosen):
@@ -318,16 +323,16 @@ class Cluster:
 
 def _placement(node: str | None, placement: Placement | None) -> Placement:
     if node is not None:
+        if placement is not None:
+            raise InvalidSetting("spawn", "node and placement", "one of them: Placement(node=...) has both")
         return Placement(node=node)
     return placement if placement is not None else Placement()
 
 
 def _revived(node: str, outcome: CallResult) -> Exception:
     """Return the error of a node as one of this process."""
-    if outcome.kind in ("NameTakenInCluster", "NameTaken"):
-        error: Exception = NameTakenInCluster.__new__(NameTakenInCluster)
-        error.args = (outcome.error,)
-        return error
+    if outcome.taken:
+        return NameTakenInCluster(*outcome.taken)
     if outcome.kind == "DefinitionError":
         error = DefinitionError.__new__(DefinitionError)
         error.args = (outcome.error,)

@@ -100,6 +100,12 @@ class Directory:
             if now > self._patience:
                 self._expected.clear()
 
+    @property
+    def expected(self) -> frozenset[str]:
+        """The Ray actors of nodes that exist and have not reported yet."""
+        with self._lock:
+            return frozenset(self._expected)
+
     def view(self) -> ClusterView:
         """Return the state of the cluster."""
         with self._lock:

@@ -31,7 +31,7 @@ from coterie.cluster.wire import (
     encode,
 )
 from coterie.concurrency import start_thread
-from coterie.errors import CoterieError, describe
+from coterie.errors import CoterieError, NameTaken, describe
 from coterie.errors.cluster import ClusterError, NameTakenInCluster
 from coterie.kernel import Address, Countdown, SystemClock
 from coterie.meetings import Meetings
@@ -100,9 +100,9 @@ class NodeHost:
         except Exception as error:  # noqa: BLE001 - the caller gets it
             if not isinstance(error, CoterieError):
                 _log.exception("%s failed", method)
-            return encode(
-                CallResult(error=str(error) if isinstance(error, CoterieError) else describe(error), kind=type(error).__name__)
-            )
+            text = str(error) if isinstance(error, CoterieError) else describe(error)
+            taken = (error.name, getattr(error, "node", self._name)) if isinstance(error, NameTaken) else None
+            return encode(CallResult(error=text, kind=type(error).__name__, taken=taken))
 
     # What the cluster asks.
 

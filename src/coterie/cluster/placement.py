@@ -10,7 +10,7 @@ from typing import Literal
 
 from coterie.cluster.wire import ClusterMember
 from coterie.errors import InvalidSetting
-from coterie.errors.cluster import NoNodeFits, UnknownNode
+from coterie.errors.cluster import NoNodeBeside, NoNodeFits, UnknownNode
 from coterie.runtime import AgentRef
 
 Strategy = Literal["least-loaded", "spread"]
@@ -22,9 +22,9 @@ _HOMES = 100_000
 class Placement:
     """The node on which an agent is spawned. Raises `InvalidSetting`.
 
-    `node` pins it to a node; `beside` puts it on the node of another agent. Otherwise the node is one with all the `labels`, and
-    with at least the `resources` in total (they are not counted as used), by the strategy: "least-loaded" takes the one with the
-    fewest living agents, "spread" takes the nodes in turn.
+    `node` pins it to a node; `beside` puts it on the node of another agent, also of one that has ended there. The node must have all
+    the `labels`, and at least the `resources` in total (they are not counted as used). Of several nodes the strategy chooses:
+    "least-loaded" takes the one with the fewest living agents, "spread" takes the nodes in turn.
     """
 
     node: str | None = None
@@ -55,19 +55,16 @@ class Placer:
         """Return a node for each of `count` agents. Raises `UnknownNode`, `NoNodeFits`."""
         names = [each.name for each in nodes]
         if placement.beside is not None:
-            runtime = placement.beside.address.node
-            found = [each for each in nodes if each.runtime == runtime]
-            if not found:
-                raise UnknownNode(f"of {placement.beside.address}", names)
-            return found * count
-        if placement.node is not None:
-            found = [each for each in nodes if each.name == placement.node]
-            if not found:
+            nodes = [each for each in nodes if each.runtime == placement.beside.address.node]
+            if not nodes:
+                raise NoNodeBeside(str(placement.beside.address), names)
+        elif placement.node is not None:
+            nodes = [each for each in nodes if each.name == placement.node]
+            if not nodes:
                 raise UnknownNode(placement.node, names)
-            return found * count
         fitting = [each for each in nodes if each.ready and not each.draining and _fits(each, placement)]
         if not fitting:
-            raise NoNodeFits(_wanted(placement), names)
+            raise NoNodeFits(_wanted(placement), [each.name for each in nodes])
         return [self._next(fitting, placement) for _ in range(count)]
 
     def _next(self, fitting: Sequence[ClusterMember], placement: Placement) -> ClusterMember:

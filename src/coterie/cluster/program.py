@@ -32,14 +32,13 @@ def open_program(
     """Connect to Ray, and to the directory, which is started if there is none; see `Cluster.connect`."""
     check_number("connect.timeout", timeout, above=0)
     wanted = _settings(given, runtime_env)
-    owns = rays.connect(address, runtime_env)
+    connected = rays.connect(address, runtime_env)
     try:
         # If Ray was connected before, the environment is none of the whole program, so the directory gets it, and its nodes.
-        environment = None if owns else runtime_env
-        return Program(address, name, _agreed(address, wanted, given, environment, timeout), owns=owns, options=options)
+        environment = None if connected else runtime_env
+        return Program(address, name, _agreed(address, wanted, given, environment, timeout), options)
     except BaseException:
-        if owns:
-            rays.disconnect()
+        rays.disconnect()
         raise
 
 
@@ -87,8 +86,8 @@ def _settings(given: dict[str, Any], runtime_env: dict[str, Any] | None) -> Clus
 class Program:
     """The runtime of a program, and its membership."""
 
-    def __init__(self, address: str, name: str, settings: ClusterSettings, *, owns: bool, options: dict[str, Any]) -> None:
-        self._owns = owns
+    def __init__(self, address: str, name: str, settings: ClusterSettings, options: dict[str, Any]) -> None:
+        self._connected = True
         self._closed = threading.Event()
         self._machine = rays.own_machine()
         self.membership = Membership(address, settings, self._report)
@@ -118,8 +117,8 @@ class Program:
         self.runtime.stop(drain=drain)
         self.membership.leave()
         self._closed.set()
-        if self._owns:
-            self._owns = False
+        if self._connected:
+            self._connected = False
             rays.disconnect()
 
     def _report(self) -> MemberReport:

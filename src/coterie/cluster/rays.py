@@ -11,6 +11,8 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from coterie.cluster.introduction import is_loopback
+from coterie.concurrency import Rank, new_lock
 from coterie.errors import TransportError, describe
 from coterie.errors.cluster import ClusterUnavailable
 
@@ -27,12 +29,30 @@ ON_HEAD = {"node:__internal_head__": 0.001}
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
+class _Uses:
+    """The programs of this process that use its connection to Ray, of which a process has one. `lock` guards the number."""
+
+    def __init__(self) -> None:
+        self.lock = new_lock(Rank.RECORDS)
+        self.count = 0
+        """0 also if something else has connected this process, and so will disconnect it."""
+
+
+_uses = _Uses()
+
+
 def connect(address: str, runtime_env: dict[str, Any] | None) -> bool:
-    """Connect this process to Ray, unless it is; return whether this call has. Raises `ClusterUnavailable`."""
+    """Connect this process to Ray, unless it is; return whether this call has. `disconnect` ends each use.
+
+    Raises `ClusterUnavailable`, also if the process is connected to Ray elsewhere.
+    """
     noted = _noted() if address == "auto" else address
     if noted and not (address == "auto" and ray.is_initialized()):
         probe(noted)
     if ray.is_initialized():
+        _check_address(address)
+        with _uses.lock:
+            _uses.count += _uses.count > 0
         return False
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
@@ -47,7 +67,29 @@ def connect(address: str, runtime_env: dict[str, Any] | None) -> bool:
     except Exception as error:
         text = describe(error)
         raise ClusterUnavailable(address, f"Ray does not let this program in: {text}; {_remedy(text)}") from error
+    with _uses.lock:
+        _uses.count = 1
     return True
+
+
+def _check_address(address: str) -> None:
+    """Raise `ClusterUnavailable` if this process is connected to Ray at another address."""
+    if address == "auto":
+        return
+    present = str(ray.get_runtime_context().gcs_address)
+    (host, port), (other, other_port) = _resolved(address), _resolved(present)
+    alike = host == other or is_loopback(host) or is_loopback(other)
+    if not alike or port != other_port:
+        problem = f"this process is connected to Ray at {present} already; use that address, or a process of its own"
+        raise ClusterUnavailable(address, problem)
+
+
+def _resolved(address: str) -> tuple[str, str]:
+    host, _, port = address.rpartition(":")
+    try:
+        return socket.gethostbyname(host), port
+    except OSError:
+        return host, port
 
 
 def _noted() -> str:
@@ -81,8 +123,12 @@ def _remedy(text: str) -> str:
 
 
 def disconnect() -> None:
-    """Disconnect this process from Ray."""
-    ray.shutdown()
+    """End a use of the connection to Ray. The last one disconnects this process, if `connect` has connected it."""
+    with _uses.lock:
+        last = _uses.count == 1
+        _uses.count = max(0, _uses.count - 1)
+    if last:
+        ray.shutdown()
 
 
 def actor(name: str) -> Any:

@@ -136,6 +136,8 @@ class CallResult(msgspec.Struct, frozen=True):
     error: str = ""
     kind: str = ""
     """The class of the error."""
+    taken: tuple[str, str] | None = None
+    """The name that is taken, and the node that has it, if that is the error."""
 
 
 encode = msgspec.msgpack.Encoder().encode

@@ -32,6 +32,7 @@ their room, such as `coterie.errors.storage`.
     │   ├── ClusterUnavailable            the cluster, or a node of it, does not answer
     │   ├── UnknownNode (LookupError)     no living node has that name
     │   ├── NoNodeFits (LookupError)      no living node has the labels or resources
+    │   ├── NoNodeBeside (LookupError)    an agent beside which another is to be is on no living node
     │   ├── RefusedByNode                 a node could not do what it was asked
     │   └── LeaseLost                     a node may not use its durable agents for now
     ├── RemoteError                       an error of another process, as text; only ever a cause

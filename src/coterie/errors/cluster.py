@@ -38,6 +38,16 @@ class NoNodeFits(ClusterError, LookupError):
         )
 
 
+class NoNodeBeside(ClusterError, LookupError):
+    """The agent beside which another is to be is on no living node of the cluster."""
+
+    def __init__(self, agent: str, nodes: Iterable[str]) -> None:
+        super().__init__(
+            f"{agent} is on no living node: its node was lost, or it is an agent of a program, or a durable one, which moves; "
+            f"choose another agent, or one of the nodes {_list(nodes)}"
+        )
+
+
 class RefusedByNode(ClusterError):
     """A node could not do what it was asked, such as spawn an agent."""
 
