@@ -86,6 +86,7 @@ def test_an_agent_is_spawned_where_it_should_be_and_found_by_name(cluster: Clust
     assert peers[0].ask(Relay(peers[1], 3)).result(10) == 3
     assert peers[1].ask(Relay(pinned, 1)).result(10) == 9
     pinned.stop().result(10)
+    assert cluster.find("pinned") is None
     assert cluster.spawn(Counter, name="pinned", node="b").ask(Where()).result(10) == "b"
 
 
@@ -122,6 +123,13 @@ def test_bad_input_is_one_clear_error_each(cluster: Cluster, machines: Machines)
         cluster.spawn(Counter, placement=Placement(resources={"gpu": 2}))
     with pytest.raises(LookupError, match="no living node 'c'; it has a, b"):
         cluster.spawn(Counter, node="c")
+    with pytest.raises(InvalidSetting, match="node and placement: need one of them"):
+        cluster.spawn(Counter, node="a", placement=Placement(labels={"zone": "y"}))
+    for name in ("", "a#b", 5):
+        with pytest.raises(DefinitionError, match="it cannot name an agent"):
+            cluster.spawn(Counter, name=name)  # type: ignore[arg-type] # that is the fault
+    with pytest.raises(DefinitionError, match="it is not an agent class"):
+        cluster.spawn(5)  # type: ignore[arg-type] # as above
     with pytest.raises(EncodeFailed, match="has no form on the wire"):
         cluster.spawn(Counter, object())
     local = type("Local", (Counter,), {"__module__": "no_such_module"})

@@ -1,6 +1,7 @@
 """Parts of the cluster that need no Ray: the directory, placement, homes, queues, arguments, the token, and the files in `deploy`."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from coterie.cluster.limits import LinkLimits
 from coterie.cluster.placement import Homes, Placement, Placer
 from coterie.cluster.security import make_token, use_token
 from coterie.cluster.wire import ClusterMember, ClusterSettings, MemberReport
-from coterie.errors import DefinitionError, MessageTooLarge, TransportError
+from coterie.errors import DefinitionError, InvalidSetting, MessageTooLarge, TransportError
 from coterie.errors.cluster import ClusterError, NoNodeBeside, NoNodeFits, UnknownNode
 from coterie.errors.definition import DecodeFailed
 from coterie.kernel import Codec
@@ -240,6 +241,50 @@ def test_stop_ends_the_processes_with_the_mark_and_no_others(monkeypatch: pytest
         for process in (own, other):
             process.kill()
             process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"name": "a,b=c"}, "--name='a,b=c': need at most 63 letters"),
+        ({"name": "left\n"}, "--name="),
+        ({"name": "n" * 64}, "--name="),
+        ({"labels": {"zone": "x y"}}, "--label='zone=x y': need a key and a value of at most 63 letters"),
+        ({"labels": {"": "x"}}, "--label="),
+        ({"resources": {"gpu": float("nan")}}, "--resource='gpu=nan': need a whole number that is not negative"),
+        ({"resources": {"gpu": -1.0}}, "--resource='gpu=-1': need"),
+        ({"resources": {"gpu": 0.5}}, "--resource='gpu=0.5': need"),
+        ({"resources": {"CPU": 1.0}}, "--resource='CPU': need a name of its own"),
+    ],
+)
+def test_what_ray_would_not_take_is_one_error_before_anything_is_started(
+    given: dict[str, Any], error: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(machine, "_run", lambda *_: pytest.fail("it was started"))
+    for begin in (lambda: machine.start_head(token=tmp_path / "token", **given), lambda: machine.join("127.0.0.1:1", **given)):
+        with pytest.raises(InvalidSetting) as caught:
+            begin()
+        assert str(caught.value).startswith(error)
+    assert not (tmp_path / "token").exists()
+
+
+def test_a_start_that_fails_leaves_no_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    left: list[subprocess.Popen[bytes]] = []
+
+    def run(command: str, arguments: Any, token: Path | None, mark: str) -> None:
+        wait = [sys.executable, "-c", "input()"]
+        left.append(subprocess.Popen(wait, stdin=subprocess.PIPE, env={**os.environ, machine.MARK: mark}))  # noqa: S603 - of a test
+        raise ClusterError("`ray start` failed")
+
+    monkeypatch.setattr(machine, "_run", run)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(ClusterError, match=f"a process listens at port {port} already: .* choose another port by --port"):
+            machine.start_head(port=port)
+    with pytest.raises(ClusterError, match="`ray start` failed"):
+        machine.start_head(port=port, token=tmp_path / "token")
+    assert left[0].wait(20) is not None
+    left[0].communicate()
 
 
 def test_the_files_for_deployment_are_in_order() -> None:

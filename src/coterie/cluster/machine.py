@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
+import secrets
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,11 +22,16 @@ from coterie.errors.cluster import ClusterError, ClusterUnavailable
 
 PORT = 6379
 MARK = "COTERIE_CLUSTER"
-"""The environment variable that all processes inherit which `start_head` and `join` start."""
+"""The environment variable that all processes inherit which `start_head` and `join` start; each call has its own value."""
 _NICENESS = {"RAY_worker_niceness": "0"}
 """Ray would give its processes the lowest priority but four, and a node that starves counts as lost."""
 _WITHIN = 120.0
 _GRACE = 10.0
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+_KEY = re.compile(rf"([a-z0-9.-]+/)?{_NAME.pattern}")
+_NAME_RULE = "at most 63 letters, digits, '-', '_' and '.', with a letter or a digit at both ends"
+_OWN_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory")
+"""Resources that Ray counts by itself."""
 
 
 def start_head(
@@ -39,13 +48,19 @@ def start_head(
     """Start Ray's head on this machine, and return its address. It makes the token of the cluster if there is none.
 
     `host` is the address at which the others reach it. With 0 `cpus` the machine has no node of the cluster. `more` are further
-    options of ``ray start``. Raises `ClusterError`.
+    options of ``ray start``. Raises `ClusterError`, and `InvalidSetting`.
     """
+    options = _machine_options(name, labels, resources, cpus)
+    if _listens(host or "127.0.0.1", port):
+        raise ClusterError(
+            f"a process listens at port {port} already: end that, such as an earlier head by `coterie cluster stop`, or choose another "
+            "port by --port"
+        )
     make_token(token)
     arguments = ["--head", f"--port={port}", "--include-dashboard=false", "--disable-usage-stats"]
     if host:
         arguments.append(f"--node-ip-address={host}")
-    _ray("start", [*arguments, *_machine_options(name, labels, resources, cpus), *more], token)
+    _ray("start", [*arguments, *options, *more], token)
     return f"{host or rays.own_address()}:{port}"
 
 
@@ -60,12 +75,13 @@ def join(
     token: Path | None = None,
     more: Sequence[str] = (),
 ) -> None:
-    """Let this machine join the cluster at an address. Raises `ClusterUnavailable`, `ClusterError`."""
+    """Let this machine join the cluster at an address. Raises `ClusterUnavailable`, `ClusterError`, and `InvalidSetting`."""
+    options = _machine_options(name, labels, resources, cpus)
     rays.probe(address)
     arguments = [f"--address={address}", "--disable-usage-stats"]
     if host:
         arguments.append(f"--node-ip-address={host}")
-    _ray("start", [*arguments, *_machine_options(name, labels, resources, cpus), *more], token)
+    _ray("start", [*arguments, *options, *more], token)
 
 
 def stop_machine(*, force: bool = False) -> int:
@@ -73,7 +89,10 @@ def stop_machine(*, force: bool = False) -> int:
 
     Other processes of Ray are left alone. The agents of its nodes end; drain a node first if its agents should finish.
     """
-    found = _own_processes()
+    return _stop(_own_processes(), force=force)
+
+
+def _stop(found: list[psutil.Process], *, force: bool) -> int:
     raylets, heads = ([each for each in found if _name(each) == name] for name in ("raylet", "gcs_server"))
     # The parts of a machine complain if it ends after them, and so do machines if their head ends first.
     for group in (raylets, [each for each in found if each not in raylets and each not in heads], heads):
@@ -97,12 +116,16 @@ def machines_without_nodes(address: str) -> list[str] | None:
     return sorted(rays.name_of(each) for each in rays.machines().values())
 
 
-def _own_processes() -> list[psutil.Process]:
-    """Return the processes with the mark, and all that they have started, except this one and those that started it."""
+def _own_processes(mark: str = "") -> list[psutil.Process]:
+    """Return the processes with the mark, and all that they have started, except this one and those that started it.
+
+    With a value of the `mark`, only those of one call.
+    """
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         try:
-            if MARK in process.environ():
+            value = process.environ().get(MARK)
+            if value is not None and mark in ("", value):
                 found |= {each.pid: each for each in [process, *process.children(recursive=True)]}
         except (psutil.Error, OSError):
             continue  # It has ended, or belongs to another account.
@@ -143,7 +166,18 @@ def parse_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
 def _machine_options(
     name: str, labels: Mapping[str, str] | None, resources: Mapping[str, float] | None, cpus: int | None
 ) -> list[str]:
+    """Return the options of Ray for a machine. Raises `InvalidSetting` for what Ray would not take, or take otherwise."""
     all_labels = {**(labels or {}), **({rays.NODE_LABEL: name} if name else {})}
+    if name and not _NAME.fullmatch(name):
+        raise InvalidSetting("--name", name, _NAME_RULE)
+    for key, value in all_labels.items():
+        if not _KEY.fullmatch(key) or not _NAME.fullmatch(value):
+            raise InvalidSetting("--label", f"{key}={value}", f"a key and a value of {_NAME_RULE}")
+    for key, amount in (resources or {}).items():
+        if key in _OWN_RESOURCES:
+            raise InvalidSetting("--resource", key, "a name of its own, such as gpu; --cpus gives the CPUs")
+        if not (math.isfinite(amount) and amount >= 0 and amount == int(amount)):
+            raise InvalidSetting("--resource", f"{key}={amount:g}", "a whole number that is not negative")
     options = []
     if all_labels:
         options.append("--labels=" + ",".join(f"{key}={value}" for key, value in all_labels.items()))
@@ -154,12 +188,30 @@ def _machine_options(
     return options
 
 
+def _listens(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), 1.0).close()
+    except OSError:
+        return False
+    return True
+
+
 def _ray(command: str, arguments: Sequence[str], token: Path | None) -> None:
+    """Run Ray's command. If that fails, end what it has started by then. Raises `ClusterError`."""
+    mark = secrets.token_hex(8)
+    try:
+        _run(command, arguments, token, mark)
+    except BaseException:
+        _stop(_own_processes(mark), force=True)
+        raise
+
+
+def _run(command: str, arguments: Sequence[str], token: Path | None, mark: str) -> None:
     use_token(token)
     whole = [sys.executable, "-m", "ray.scripts.scripts", command, *arguments]
     try:
         done = subprocess.run(  # noqa: S603 - Ray's own command
-            whole, capture_output=True, text=True, check=False, timeout=_WITHIN, env={**_NICENESS, **os.environ, MARK: "1"}
+            whole, capture_output=True, text=True, check=False, timeout=_WITHIN, env={**_NICENESS, **os.environ, MARK: mark}
         )
     except subprocess.TimeoutExpired as error:
         raise ClusterUnavailable("this machine", f"`ray {command}` has not ended after {_WITHIN:g} s") from error

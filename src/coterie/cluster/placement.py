@@ -62,7 +62,9 @@ class Placer:
             nodes = [each for each in nodes if each.name == placement.node]
             if not nodes:
                 raise UnknownNode(placement.node, names)
-        fitting = [each for each in nodes if each.ready and not each.draining and _fits(each, placement)]
+        # One that is named may still start: the call waits for it.
+        waits = placement.node is not None
+        fitting = [each for each in nodes if (each.ready or waits) and not each.draining and _fits(each, placement)]
         if not fitting:
             raise NoNodeFits(_wanted(placement), [each.name for each in nodes])
         return [self._next(fitting, placement) for _ in range(count)]

@@ -24,6 +24,7 @@ _list_nodes: Any = ray.nodes
 _find_address: Any = ray.util.get_node_ip_address
 ADMISSION = "copy ~/.coterie/cluster-token of the head to the same place here, or name its copy by RAY_AUTH_TOKEN_PATH with RAY_AUTH_MODE=token"
 _PROBE = 5.0
+_PORTS = 65_535
 ON_HEAD = {"node:__internal_head__": 0.001}
 """The resources of an actor that Ray puts on its head: only that has the resource, of which nearly all is left."""
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
@@ -104,10 +105,10 @@ def _noted() -> str:
 def probe(address: str) -> None:
     """Raise `ClusterUnavailable` if no process listens at an address of Ray: Ray itself would try for a minute."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isdecimal() or not 0 < int(port) <= _PORTS:
         raise ClusterUnavailable(address, "it is no address; write a host and a port, such as 10.0.0.1:6379")
     try:
-        socket.create_connection((host, int(port)), _PROBE).close()
+        socket.create_connection((host.strip("[]"), int(port)), _PROBE).close()
     except OSError as error:
         problem = f"cannot be reached: {error}; start it by `coterie cluster start --head`, or mend the address"
         raise ClusterUnavailable(address, problem) from error
