@@ -12,6 +12,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from coterie import AgentRef, Message, Runtime
+from coterie.cli.connecting import use_token_file
 from coterie.cluster import arguments, machine, rays
 from coterie.cluster.directory import Directory
 from coterie.cluster.limits import LinkLimits
@@ -219,6 +220,21 @@ def test_the_token_is_readable_by_its_owner_alone(tmp_path: Path, monkeypatch: p
         use_token(file)
 
 
+def test_a_token_that_other_accounts_may_read_is_refused_by_every_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "")
+    file = make_token(tmp_path / "token")
+    file.chmod(0o640)
+    with pytest.raises(InvalidSetting, match="no other account may read; run: chmod 600"):
+        use_token_file(file)
+    assert os.environ["RAY_AUTH_MODE"] == "disabled"
+    file.chmod(0o600)
+    use_token_file(file)
+    assert (os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN_PATH"]) == ("token", str(file))
+
+
 def test_a_named_token_goes_before_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "elsewhere")
@@ -290,12 +306,20 @@ def test_a_start_that_fails_leaves_no_process(monkeypatch: pytest.MonkeyPatch, t
 def test_the_files_for_deployment_are_in_order() -> None:
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     assert set(compose["services"]) == {"postgres", "head", "left", "right"}
+    for service in compose["services"].values():
+        for other, needs in service.get("depends_on", {}).items():
+            assert needs == {"condition": "service_healthy"}
+            assert "healthcheck" in compose["services"][other]
     kubernetes = yaml.safe_load((DEPLOY / "kuberay.yaml").read_text())
     assert (kubernetes["apiVersion"], kubernetes["kind"]) == ("ray.io/v1", "RayCluster")
     for group in [kubernetes["spec"]["headGroupSpec"], *kubernetes["spec"]["workerGroupSpecs"]]:
         container = group["template"]["spec"]["containers"][0]
         assert {each["name"] for each in container["env"]} == {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"}
         assert all(isinstance(value, str) for value in group["rayStartParams"].values())
+        # The probes that KubeRay adds if there are none ask Ray's dashboard, which is not in the image.
+        ports = {container[probe]["tcpSocket"]["port"] for probe in ("readinessProbe", "livenessProbe")}
+        assert ports == {int(group["rayStartParams"].get("node-manager-port", 6379))}
+    assert f"ray=={kubernetes['spec']['rayVersion']}" in (DEPLOY / "Dockerfile").read_text()
     instructions = {line.split()[0] for line in (DEPLOY / "Dockerfile").read_text().splitlines() if line[:1].isupper()}
     assert {"FROM", "COPY", "RUN", "USER", "ENTRYPOINT"} <= instructions
 

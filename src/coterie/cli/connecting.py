@@ -33,6 +33,8 @@ def use_token_file(file: Path | None) -> None:
     path = file.expanduser()
     if not path.is_file():
         raise InvalidSetting("--token-file", str(file), "a copy of the token that `coterie cluster start --head` has made")
+    if path.stat().st_mode & 0o077:
+        raise InvalidSetting("--token-file", str(file), f"a file that no other account may read; run: chmod 600 {file}")
     os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(path))
 
 
