@@ -189,6 +189,11 @@ class Fleet:
 
     def start_head(self) -> None:
         """Start the head, or start it again where it was. It has no node."""
+        # All machines have one table of processes, so Ray would take them for a head that runs at the address that it has noted.
+        noted = Path("/tmp/ray/ray_current_cluster")  # noqa: S108 - Ray's own file
+        with suppress(OSError):
+            if noted.read_text().strip() == self.address:
+                noted.unlink()
         options = [
             "--head",
             f"--port={self.port}",

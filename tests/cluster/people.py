@@ -294,7 +294,7 @@ class Talker(Guest):
     @on
     def told(self, message: Utterance | Utterances | Welcome | MeetingEnded) -> None:
         if isinstance(message, MeetingEnded):
-            self.outcomes.append(f"{message.outcome}, by {message.reason}")
+            self.outcomes.append(str(message.outcome))
 
     @on
     def tell_outcomes(self, message: Outcomes) -> list[str]:
