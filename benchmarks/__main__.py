@@ -6,6 +6,7 @@ something, and see afterwards what fell by more than the spread. Ends with statu
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import platform
@@ -53,7 +54,8 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Row]]] = {
     "gather": throughput.gather,
     "async-handlers": throughput.async_handlers,
     "size": size.all_rows,
-    "latency": latency.all_rows,
+    "latency-open": latency.all_rows,
+    "latency-restart": latency.first_restarts,
     "storage": storage.all_rows,
     "memory-hits": memory.hits,
     "memory-ratios": memory.ratios,
@@ -71,11 +73,13 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Row]]] = {
     "meetings-broadcast": meetings.broadcast,
     "meetings-many": meetings.many,
     "meetings-turns": meetings.turns,
-    "wealth": wealth.all_rows,
+    "wealth-messages": wealth.messages,
+    "wealth-simulations": wealth.simulations,
     "conversation": conversation.all_rows,
     "histories": histories.all_rows,
     "mcp": mcp.all_rows,
     "network": network.all_rows,
+    "ray": cluster.one_machine,
     "cluster": cluster.all_rows,
     "console": console.all_rows,
     "durable-asks": durable.asks,
@@ -85,10 +89,21 @@ BENCHMARKS: dict[str, Callable[[], Iterable[Row]]] = {
 }
 
 
-GROUPS = {"throughput": ("ask-outside", "ask-within", "askers", "tell", "tell-4", "gather")} | {
-    group: tuple(name for name in BENCHMARKS if name.startswith(f"{group}-")) for group in ("memory", "meetings", "durable")
+GROUPS = {
+    "throughput": ("ask-outside", "ask-within", "askers", "tell", "tell-4", "gather"),
+    "targets": (
+        *("ask-outside", "tell", "async-handlers", "wealth-messages", "latency-restart", "memory-cold", "memory-stores"),
+        *("personas", "rounds", "size"),
+    ),
+    "peers": (
+        *("ask-outside", "ask-within", "tell", "tell-4", "gather", "wealth-messages", "wealth-simulations", "meetings-turns"),
+        *("durable-counters", "ray"),
+    ),
+} | {
+    group: tuple(name for name in BENCHMARKS if name.startswith(f"{group}-"))
+    for group in ("memory", "meetings", "durable", "latency", "wealth")
 }
-"""The modules with more than one benchmark, and the names of these."""
+"""Names for several benchmarks: those of one module, those of the table of targets, and those beside peers."""
 
 
 def main() -> int:
@@ -102,9 +117,16 @@ def main() -> int:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     logging.disable(logging.CRITICAL)
-    print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} processors")
+    # The modules of all peers: without this, each pass of the garbage collector over them would count for one of the contestants.
+    gc.collect()
+    gc.freeze()
+    machine = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} processors"
+    print(f"{machine}; load average {os.getloadavg()[0]:.1f}")
     for name in (*peers.MISSING, *counters.MISSING):
-        print(f"{name} is not installed; its rows are left out (`make bench` installs the group bench)")
+        how = (
+            "pip install xoscar, in an environment of its own" if name == "xoscar" else "`make bench` installs the group bench"
+        )
+        print(f"{name} is not installed; its rows are left out ({how})")
     print("\n| what | figure, quartiles | target | | used by others |\n| --- | --- | --- | --- | --- |", flush=True)
     rows: list[Row] = []
     failed: list[str] = []
@@ -117,15 +139,21 @@ def main() -> int:
                 rows.append(row)
         except Exception as error:  # noqa: BLE001 - one that cannot run here costs no figure of the others
             failed.append(f"{name}: {type(error).__name__}: {error}")
+        so_far = time.perf_counter() - began
+        took = f"{name} took {load.seconds:.0f} s, {load.processor:.0f} s of the processor"
+        print(f"{took}; {so_far:.0f} s so far", file=sys.stderr, flush=True)
     print(f"\n{len(names)} benchmarks in {time.perf_counter() - began:.0f} s")
     for line in failed:
         print(f"could not run {line}")
     missed = sum(row.met is False for row in rows)
     print(f"{missed} missed" if missed else "all met")
     if "--save" in sys.argv:
-        Baseline.load().with_rows(rows).save()
+        Baseline.load().with_rows(rows, machine).save()
         return 1 if failed else 0
-    fallen = Baseline.load().fallen(rows)
+    before = Baseline.load()
+    if before.ratios:
+        print(f"compared with the ratios of {before.machine}")
+    fallen = before.fallen(rows)
     for line in fallen:
         print(f"fell: {line}")
     return 1 if fallen or failed else 0

@@ -1,4 +1,4 @@
-"""Agents of two nodes of a cluster beside plain calls of a Ray actor, and a simulation over both beside one process."""
+"""Agents beside Ray's actors: in one process, and on two nodes of a cluster; and a simulation over both beside one process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.harness import Comparison, Row, Spread, compare
 from benchmarks.throughput import versus
-from coterie import Agent, AgentRef, Message, Request, on
+from coterie import Agent, AgentRef, MailboxPolicy, Message, Request, Runtime, on
 from coterie.rounds import Graph, Simulation, Turn
 from coterie.world import World, resolvers
 
@@ -115,10 +115,7 @@ class Thinker:
 @contextlib.contextmanager
 def two_nodes() -> Iterator[Any]:
     """Start Ray on this machine with two nodes, and connect to it. Raises whatever Ray raises if it cannot start."""
-    # The niceness is the one that `coterie cluster start` gives; both sides of a comparison have it.
-    os.environ.update(
-        RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", RAY_worker_niceness="0"
-    )
+    _prepare_ray()
     from ray.cluster_utils import Cluster as RayCluster  # noqa: PLC0415 - it takes a second
 
     from coterie.cluster import Cluster  # noqa: PLC0415 - needs the extra
@@ -185,6 +182,46 @@ def _messages(cluster: Any) -> list[Row]:
         Row("tell between two nodes: a second", f"{fast:,.0f}", "at least 100,000", fast >= 100_000),
         *versus("ask from a program to a node", from_outside, "coterie", ("Ray", 0.8, "aim for")),
     ]
+
+
+def one_machine() -> Iterator[Row]:
+    """Yield asks and tells between two agents of one process, beside calls between two Ray actors of one machine."""
+    _prepare_ray()
+    try:
+        import ray  # noqa: PLC0415 - it takes a second
+    except ImportError:
+        yield Row("Ray's actors on one machine", "left out: Ray is not installed")
+        return
+    try:
+        ray.init(num_cpus=2, include_dashboard=False, object_store_memory=_STORE, log_to_driver=False)
+    except Exception as error:  # noqa: BLE001 - as above
+        yield Row("Ray's actors on one machine", f"left out: Ray cannot start on this machine: {error}")
+        return
+    try:
+        with Runtime(mailbox=MailboxPolicy(10 * TELLS)) as runtime:
+            prober, echo = runtime.spawn(Prober), runtime.spawn(Echo)
+            remote: Any = ray.remote(num_cpus=0)(Plain)
+            plain, other = remote.options(max_concurrency=2).remote(), remote.options(max_concurrency=2).remote()
+            ray.get(plain.meet.remote(other))
+            asks = compare(
+                {"leased": lambda: prober.ask(MeasureAsks(echo)).result(), "Ray": lambda: ray.get(plain.asks.remote())},
+                rounds=ROUNDS,
+            )
+            tells = compare(
+                {"leased": lambda: prober.ask(MeasureTells(echo)).result(), "Ray": lambda: ray.get(plain.tells.remote())},
+                rounds=ROUNDS,
+            )
+    finally:
+        ray.shutdown()
+    yield from versus("ask between two agents of one machine, blocking", asks, "leased", ("Ray", 1, "at least"))
+    yield from versus("tell between two agents of one machine", tells, "leased", ("Ray", 20, "at least"))
+
+
+def _prepare_ray() -> None:
+    # The niceness is the one that `coterie cluster start` gives; both sides of a comparison have it.
+    os.environ.update(
+        RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", RAY_worker_niceness="0"
+    )
 
 
 def _asks_from_here(echo: AgentRef) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -251,13 +251,11 @@ def seconds(operation: Operation, size: int) -> float:
     return min(times)
 
 
-def all_rows() -> list[Row]:
-    rows = []
+def all_rows() -> Iterator[Row]:
     for name, operation, sizes, unit, most in OPERATIONS:
         times = [seconds(operation, size) for size in sizes]
         factor = times[-1] / max(times[0], 1e-9)
         figure = ", ".join(f"{1_000 * each:.2f} ms" for each in times) + f": x{factor:.1f}"
         target = {SAME: "the same", PROPORTIONAL: "in proportion", SORTING: "n log n"}[most]
         at_sizes = ", ".join(f"{size:,}" for size in sizes)
-        rows.append(Row(f"{name}; {at_sizes} {unit}", figure, f"{target} (under x{most:g})", factor < most))
-    return rows
+        yield Row(f"{name}; {at_sizes} {unit}", figure, f"{target} (under x{most:g})", factor < most)

@@ -11,12 +11,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import psutil
 
 
-@dataclass(frozen=True)
-class Spread:
+class Spread(NamedTuple):
     """A figure that was measured several times: its median, and the quartiles around it."""
 
     low: float
@@ -34,6 +34,10 @@ class Spread:
     def share(self) -> float:
         """Half of the distance between the quartiles, as a part of the median."""
         return (self.high - self.low) / 2 / self.median if self.median else 0.0
+
+    def divided(self, by: float) -> Spread:
+        """Return the same in a unit that is `by` times as large."""
+        return Spread(self.low / by, self.median / by, self.high / by)
 
     def __str__(self) -> str:
         return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
@@ -107,6 +111,42 @@ def compare(contestants: Mapping[str, Callable[[], float]], rounds: int = 9) -> 
     return Comparison(rates)
 
 
+@dataclass(frozen=True)
+class Durations:
+    """How long something took, round by round, in milliseconds."""
+
+    walls: list[float]
+    processors: list[float]
+
+    @property
+    def wall(self) -> Spread:
+        """By the clock."""
+        return Spread.of(self.walls)
+
+    @property
+    def processor(self) -> Spread:
+        """Of the processor, over all threads of the process."""
+        return Spread.of(self.processors)
+
+    def wall_over(self, other: Durations) -> Spread:
+        """Return the part of the other's time that this took, round by round."""
+        return Spread.of(one / two for one, two in zip(self.walls, other.walls, strict=True))
+
+
+def durations(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Durations]:
+    """Do each piece of work once to get warm, then once a round, in turns; return how long each took."""
+    took = {name: Durations([], []) for name in works}
+    for number in range(rounds + 1):
+        for name, work in works.items():
+            gc.collect()
+            began, processor = time.perf_counter(), time.process_time()
+            work()
+            if number:
+                took[name].processors.append(1e3 * (time.process_time() - processor))
+                took[name].walls.append(1e3 * (time.perf_counter() - began))
+    return took
+
+
 def timed(count: int, work: Callable[[], object]) -> float:
     """Return how many of `count` things `work` does in a second."""
     began = time.perf_counter()
@@ -122,9 +162,19 @@ class MachineLoad:
         self._own = self._ours()
         self._began = time.perf_counter()
 
+    @property
+    def seconds(self) -> float:
+        """How long it has been, by the clock."""
+        return time.perf_counter() - self._began
+
+    @property
+    def processor(self) -> float:
+        """How much processor time this process has used, and its children that have ended."""
+        return self._ours() - self._own
+
     def of_others(self) -> float:
         """Return the part of all processors that other programs have used, from 0 to 1."""
-        took = (time.perf_counter() - self._began) * (psutil.cpu_count() or 1)
+        took = self.seconds * (psutil.cpu_count() or 1)
         return min(1.0, max(0.0, (self._busy() - self._all) - (self._ours() - self._own)) / took)
 
     @staticmethod

@@ -5,13 +5,17 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from collections.abc import Iterator
 
 from benchmarks.agents import Add, Counter, Crash, Hold
-from benchmarks.harness import Row, quantile
+from benchmarks.harness import Row, Spread, quantile
 from coterie import AgentRef, Backoff, Dedicated, HandlerFailed, Leased, Runtime, Supervision
 from coterie.runtime import Dispatcher
 
 EVERY = 0.01
+REPEATED = 5
+HELD = 1.5
+"""Seconds for which one agent holds its thread."""
 
 
 class Probes:
@@ -44,25 +48,29 @@ class Probes:
 
 
 def while_one_holds(dispatcher: Dispatcher, name: str, *, burn: bool) -> list[Row]:
-    """Fifty agents answer while one sleeps, or burns the processor, for two seconds."""
+    """Fifty agents answer while one sleeps, or burns the processor."""
     latencies: list[float] = []
+    slowest: list[float] = []
     with Runtime(dispatcher=dispatcher) as runtime:
         agents = [runtime.spawn(Counter) for _ in range(50)]
         for agent in agents:
             agent.ask(Add(1)).result()
         gc.collect()
-        for _ in range(3):
-            probes = Probes(agents[1:], 2.0)
-            agents[0].ask(Hold(2.0, burn)).result()
-            latencies += probes.join()
-    p99, worst = quantile(latencies, 0.99), max(latencies)
-    limit = 0.010 if burn else 0.003
+        for _ in range(REPEATED):
+            probes = Probes(agents[1:], HELD)
+            agents[0].ask(Hold(HELD, burn)).result()
+            found = probes.join()
+            slowest.append(1e3 * quantile(found, 0.99))
+            latencies += found
+    worst = max(latencies)
+    limit = 10 if burn else 3
+    p99 = Spread.of(slowest)
     return [
         Row(
-            f"50 agents, one {'burns' if burn else 'sleeps'} 2 s, {name}: the others",
-            f"p50 {1e3 * quantile(latencies, 0.5):.2f} ms, p99 {1e3 * p99:.2f} ms, worst {1e3 * worst:.1f} ms",
-            f"p99 under {1e3 * limit:g} ms, none over 100 ms",
-            p99 < limit and worst < 0.1,
+            f"50 agents, one {'burns' if burn else 'sleeps'}, {name}: the others",
+            f"p50 {1e3 * quantile(latencies, 0.5):.2f} ms, p99 {p99} ms, worst {1e3 * worst:.1f} ms",
+            f"p99 under {limit} ms, none over 100 ms",
+            p99.median < limit and worst < 0.1,
         )
     ]
 
@@ -74,26 +82,30 @@ def while_many_sleep() -> list[Row]:
         for agent in agents:
             agent.ask(Add(1)).result()
         gc.collect()
-        probes = Probes(agents[200:], 2.0)
-        time.sleep(0.1)
-        replies = [agent.ask(Hold(1.0, burn=False)) for agent in agents[:200]]
-        for reply in replies:
-            reply.result()
-        peak = runtime.metrics().threads
-        latencies = probes.join()
+        peaks, slowest, latencies = [], [], []
+        for _ in range(REPEATED):
+            probes = Probes(agents[200:], 1.5)
+            time.sleep(0.1)
+            replies = [agent.ask(Hold(1.0, burn=False)) for agent in agents[:200]]
+            for reply in replies:
+                reply.result()
+            peaks.append(runtime.metrics().threads)
+            found = probes.join()
+            slowest.append(1e3 * quantile(found, 0.99))
+            latencies += found
         end = time.perf_counter() + 10
         while runtime.metrics().threads > 6 and time.perf_counter() < end:
             time.sleep(0.05)
         after = runtime.metrics().threads
-    p99 = quantile(latencies, 0.99)
+    p99 = Spread.of(slowest)
     return [
         Row(
             "200 of 3,000 leased agents sleep 1 s: the others",
-            f"p50 {1e3 * quantile(latencies, 0.5):.2f} ms, p99 {1e3 * p99:.1f} ms, worst {1e3 * max(latencies):.1f} ms",
+            f"p50 {1e3 * quantile(latencies, 0.5):.2f} ms, p99 {p99} ms, worst {1e3 * max(latencies):.1f} ms",
             "p99 under 50 ms",
-            p99 < 0.05,
+            p99.median < 50,
         ),
-        Row("… threads at the peak, and afterwards", f"{peak}, {after}", "back to a few", after <= 6),
+        Row("… threads at the peak, and afterwards", f"{max(peaks)}, {after}", "back to a few", after <= 6),
     ]
 
 
@@ -128,9 +140,26 @@ def while_one_crashes() -> list[Row]:
     ]
 
 
-def all_rows() -> list[Row]:
-    rows = []
+def first_restarts() -> list[Row]:
+    """The time from a failure to the next answer, at the first failure of an agent and at the second, by the default policy."""
+    took: dict[str, list[float]] = {"first": [], "second": []}
+    with Runtime() as runtime:
+        for _ in range(20):
+            agent = runtime.spawn(Counter)
+            agent.ask(Add(1)).result()
+            for times in took.values():
+                agent.tell(Crash())
+                began = time.perf_counter()
+                agent.ask(Add(1)).result()
+                times.append(1e3 * (time.perf_counter() - began))
+    first, second = Spread.of(took["first"]), Spread.of(took["second"])
+    figure = f"{first} ms; after the second failure, with its backoff, {second} ms"
+    return [Row("first restart of an agent that failed: the next answer", figure, "at once, under 5 ms", first.median < 5)]
+
+
+def all_rows() -> Iterator[Row]:
     for name, dispatcher in (("leased", Leased()), ("dedicated", Dedicated())):
         for burn in (False, True):
-            rows += while_one_holds(dispatcher, name, burn=burn)
-    return rows + while_many_sleep() + while_one_crashes()
+            yield from while_one_holds(dispatcher, name, burn=burn)
+    yield from while_many_sleep()
+    yield from while_one_crashes()

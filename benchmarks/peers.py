@@ -1,8 +1,12 @@
-"""Pykka and AutoGen Core, where they are installed: the extra `bench`."""
+"""Pykka and AutoGen Core, where they are installed (the dependency group `bench`), and xoscar.
+
+xoscar is in no group, because it needs an older SciPy than the extra `simulation` gets: install it into an environment of your own.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +32,11 @@ except ImportError:
     autogen_core = None
 
 try:
+    import xoscar
+except ImportError:
+    xoscar = None
+
+try:
     from autogen_agentchat.agents import BaseChatAgent
     from autogen_agentchat.base import Response
     from autogen_agentchat.conditions import MaxMessageTermination
@@ -38,7 +47,12 @@ except ImportError:
 
 MISSING = [
     name
-    for name, module in (("Pykka", pykka), ("AutoGen Core", autogen_core), ("AutoGen AgentChat", BaseChatAgent))
+    for name, module in (
+        ("Pykka", pykka),
+        ("AutoGen Core", autogen_core),
+        ("AutoGen AgentChat", BaseChatAgent),
+        ("xoscar", xoscar),
+    )
     if module is None
 ]
 
@@ -154,13 +168,29 @@ if BaseChatAgent is not None:
     group_chat = _group_chat
 
 
-class AutoGen:
-    """An AutoGen runtime on an event loop of its own, driven from outside."""
+class OnLoop:
+    """An event loop on a thread of its own, for a peer that is driven from outside."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a coroutine function on the loop; return its result."""
+        return asyncio.run_coroutine_threadsafe(function(*arguments), self.loop).result()
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+
+class AutoGen(OnLoop):
+    """An AutoGen runtime."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.runtime = SingleThreadedAgentRuntime()
         self.call(self._start)
 
@@ -173,9 +203,6 @@ class AutoGen:
         await self.runtime.add_subscription(TypeSubscription("notes", "counter"))
         await self.runtime.add_subscription(TypeSubscription("gifts", "holder"))
         self.runtime.start()
-
-    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(function(*arguments), self.loop).result()
 
     async def ask(self, count: int) -> None:
         for _ in range(count):
@@ -196,6 +223,61 @@ class AutoGen:
 
     def close(self) -> None:
         self.call(self.runtime.stop)
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join()
-        self.loop.close()
+        super().close()
+
+
+if xoscar is not None:
+
+    class XoscarCounter(xoscar.Actor):
+        def __init__(self) -> None:
+            super().__init__()
+            self.count = 0
+
+        def add(self, amount: int) -> int:
+            self.count += amount
+            return self.count
+
+    class XoscarAsker(xoscar.Actor):
+        def __init__(self, other: Any) -> None:
+            super().__init__()
+            self.other = other
+
+        async def ask_many(self, count: int) -> int:
+            for _ in range(count):
+                await self.other.add(1)
+            return count
+
+
+class Xoscar(OnLoop):
+    """A pool of xoscar's actors in this process, and so many counters in it."""
+
+    def __init__(self, count: int = 1) -> None:
+        super().__init__()
+        self.call(self._start, count)
+
+    async def _start(self, count: int) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        self.pool = await xoscar.create_actor_pool(address, n_process=0)
+        self.counters = [await xoscar.create_actor(XoscarCounter, address=address, uid=f"counter{n}") for n in range(count)]
+        self.asker = await xoscar.create_actor(XoscarAsker, self.counters[0], address=address, uid="asker")
+
+    async def ask(self, count: int) -> None:
+        for _ in range(count):
+            await self.counters[0].add(1)
+
+    async def ask_from_within(self, count: int) -> None:
+        await self.asker.ask_many(count)
+
+    async def tell(self, count: int) -> None:
+        for _ in range(count):
+            await self.counters[0].add.tell(1)
+        await self.counters[0].add(0)
+
+    async def gather(self) -> None:
+        await asyncio.gather(*(counter.add(1) for counter in self.counters))
+
+    def close(self) -> None:
+        self.call(self.pool.stop)
+        super().close()

@@ -66,6 +66,38 @@ class LoopThread:
         self.loop.close()
 
 
+class LoopAgents:
+    """Tasks on one event loop, each of which answers what comes in its queue."""
+
+    def __init__(self, count: int) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.queues: list[asyncio.Queue[asyncio.Future[int]]] = [asyncio.Queue() for _ in range(count)]
+        self.tasks = [self.loop.create_task(self._answer(queue)) for queue in self.queues]
+
+    @staticmethod
+    async def _answer(queue: asyncio.Queue[asyncio.Future[int]]) -> None:
+        count = 0
+        while True:
+            answer = await queue.get()
+            count += 1
+            answer.set_result(count)
+
+    def ask_all(self) -> None:
+        self.loop.run_until_complete(self._ask_all())
+
+    async def _ask_all(self) -> None:
+        answers: list[asyncio.Future[int]] = [self.loop.create_future() for _ in self.queues]
+        for box, answer in zip(self.queues, answers, strict=True):
+            box.put_nowait(answer)
+        await asyncio.gather(*answers)
+
+    def close(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*self.tasks, return_exceptions=True))
+        self.loop.close()
+
+
 async def ask_on_one_loop(count: int) -> None:
     """Two tasks on one event loop with an `asyncio.Queue` each way."""
     requests: asyncio.Queue[int] = asyncio.Queue()

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.agents import Add, Counter
-from benchmarks.harness import Row, compare, in_a_process_of_its_own, ratio_row
+from benchmarks.harness import Row, Spread, compare, in_a_process_of_its_own, ratio_row
+from benchmarks.raw import LoopAgents
 from coterie import Dedicated, Leased, Runtime
 
 PAGE = 4096
 SPAWNED = 5_000
+REPEATED = 5
 
 
 def resident() -> int:
@@ -33,16 +34,17 @@ def measure(dispatcher: str, count: int) -> dict[str, float]:
         runtime.spawn(Counter).ask(Add(1)).result()
         gc.collect()
         memory, files = resident(), descriptors()
-        began = time.perf_counter()
+        began, processor = time.perf_counter(), time.process_time()
         agents = [runtime.spawn(Counter) for _ in range(count)]
         replies = [agent.ask(Add(1), timeout=None) for agent in agents]
         for reply in replies:
             reply.result()
-        took = time.perf_counter() - began
+        took, burnt = time.perf_counter() - began, time.process_time() - processor
         del replies, reply
         gc.collect()
         figures = {
             "seconds": took,
+            "processor": burnt,
             "bytes": (resident() - memory) / count,
             "total": resident(),
             "threads": len(list(Path("/proc/self/task").iterdir())),
@@ -53,32 +55,10 @@ def measure(dispatcher: str, count: int) -> dict[str, float]:
     return figures
 
 
-class _Raw:
-    """Agents of raw asyncio: a queue and a task each, which answers one message."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-
-    async def _agent(self, queue: asyncio.Queue[asyncio.Future[int]]) -> None:
-        count = 0
-        while True:
-            reply = await queue.get()
-            count += 1
-            reply.set_result(count)
-
-    async def _start(self) -> None:
-        queues: list[asyncio.Queue[asyncio.Future[int]]] = [asyncio.Queue() for _ in range(SPAWNED)]
-        tasks = [self.loop.create_task(self._agent(queue)) for queue in queues]
-        replies: list[asyncio.Future[int]] = [self.loop.create_future() for _ in queues]
-        for queue, reply in zip(queues, replies, strict=True):
-            queue.put_nowait(reply)
-        await asyncio.gather(*replies)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def run(self) -> None:
-        self.loop.run_until_complete(self._start())
+def _spawn_raw() -> None:
+    agents = LoopAgents(SPAWNED)
+    agents.ask_all()
+    agents.close()
 
 
 def _spawn() -> None:
@@ -96,40 +76,43 @@ def _per_processor_second(work: Callable[[], None]) -> float:
 
 def spawning() -> list[Row]:
     """Agents started, asked once and stopped in a second of processor time, beside tasks with queues of raw asyncio."""
-    raw = _Raw()
     contestants = {
         "agents": lambda: _per_processor_second(_spawn),
-        "raw asyncio": lambda: _per_processor_second(raw.run),
+        "raw asyncio": lambda: _per_processor_second(_spawn_raw),
     }
     result = compare(contestants, rounds=5)
-    raw.loop.close()
     ratio = result.ratios("agents", "raw asyncio")
     return [ratio_row("5,000 agents started, asked and stopped, processor time", result, ratio, 0.1)]
 
 
-def leased(count: int) -> dict[str, float]:
-    return in_a_process_of_its_own("benchmarks.size", "leased", str(count))
+def repeated(dispatcher: str, count: int) -> dict[str, Spread]:
+    """Return the figures of several processes."""
+    found = [in_a_process_of_its_own("benchmarks.size", dispatcher, str(count)) for _ in range(REPEATED)]
+    return {name: Spread.of(figures[name] for figures in found) for name in found[0]}
 
 
-def all_rows() -> list[Row]:
-    few, many = leased(10_000), leased(100_000)
-    own = in_a_process_of_its_own("benchmarks.size", "dedicated", "1000")
-    return [
-        Row("10,000 idle agents, leased: started and asked once", f"{few['seconds']:.2f} s", "under 2 s", few["seconds"] < 2),
-        Row("… memory each", f"{few['bytes'] / 1024:.1f} KiB", "under 10 KiB", few["bytes"] < 10 * 1024),
-        Row("… threads in all", f"{few['threads']:.0f}", "at most 20", few["threads"] <= 20),
-        Row("… file descriptors", f"{few['files']:.0f}", "none each", few["files"] < 10),
-        Row(
-            "100,000 idle agents, leased",
-            f"{many['seconds']:.1f} s, {many['total'] / 2**20:.0f} MiB in all, {many['threads']:.0f} threads, "
-            f"stopped in {many['stop']:.1f} s",
-            "under 4 s and 450 MiB",
-            many["seconds"] < 4 and many["total"] < 450 * 2**20,
-        ),
-        *spawning(),
-        Row("1,000 dedicated agents, synchronous handlers", f"{own['seconds']:.2f} s", "under 1 s", own["seconds"] < 1),
-        Row("… file descriptors", f"{own['files']:.0f}", "none each", own["files"] < 10),
-    ]
+def all_rows() -> Iterator[Row]:
+    few = repeated("leased", 10_000)
+    each = few["bytes"].divided(1024)
+    yield Row(
+        "10,000 idle agents, leased: started and asked once", f"{few['seconds']} s", "under 2 s", few["seconds"].median < 2
+    )
+    yield Row("… memory each", f"{each} KiB", "under 10 KiB", each.median < 10)
+    yield Row("… threads in all", f"{few['threads']}", "at most 20", few["threads"].median <= 20)
+    yield Row("… file descriptors", f"{few['files']}", "none each", few["files"].median < 10)
+    many = repeated("leased", 100_000)
+    total = many["total"].divided(2**20)
+    yield Row(
+        "100,000 idle agents, leased: started and asked once",
+        f"{many['seconds']} s ({many['processor']} of the processor), {total} MiB in all, "
+        f"{many['threads'].median:.0f} threads, stopped in {many['stop']} s",
+        "under 4 s and 450 MiB",
+        many["seconds"].median < 4 and total.median < 450,
+    )
+    yield from spawning()
+    own = repeated("dedicated", 1_000)
+    yield Row("1,000 dedicated agents, synchronous handlers", f"{own['seconds']} s", "under 1 s", own["seconds"].median < 1)
+    yield Row("… file descriptors", f"{own['files']}", "none each", own["files"].median < 10)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from benchmarks import peers, raw
 from benchmarks.agents import Add, Asker, AskMany, AsyncCounter, BlockingAsker, Counter, Note
-from benchmarks.harness import Comparison, Row, compare, timed
+from benchmarks.harness import Comparison, Row, compare, durations, timed
 from coterie import AgentRef, Dedicated, Leased, MailboxPolicy, Runtime
 
 ASKS = 3_000
@@ -19,7 +19,12 @@ TELLS = 60_000
 
 def versus(what: str, result: Comparison, ours: str, *targets: tuple[str, float, str]) -> list[Row]:
     """Return a row with all rates, and one for each target: a ratio to another contestant."""
-    rows = [Row(what, str(result))]
+    return [Row(what, str(result)), *over(what, result, ours, *targets)]
+
+
+def over(what: str, result: Comparison, ours: str, *targets: tuple[str, float, str]) -> list[Row]:
+    """Return a row for each target: a ratio to another contestant."""
+    rows = []
     for other, wanted, word in targets:
         if other in result.rates:
             ratio = result.ratios(ours, other)
@@ -32,9 +37,13 @@ def ask_from_outside() -> list[Row]:
     """One asker outside of all agents, one ask after the other."""
     with contextlib.ExitStack() as stack:
         contestants: dict[str, Callable[[], float]] = {}
-        for name, dispatcher in (("dedicated", Dedicated()), ("leased", Leased())):
+        for name, dispatcher, kind in (
+            ("dedicated", Dedicated(), Counter),
+            ("leased", Leased(), Counter),
+            ("leased, async", Leased(), AsyncCounter),
+        ):
             runtime = stack.enter_context(Runtime(dispatcher=dispatcher))
-            counter = runtime.spawn(Counter)
+            counter = runtime.spawn(kind)
 
             def ask(counter: AgentRef = counter) -> float:
                 return timed(ASKS, lambda: [counter.ask(Add(1)).result() for _ in range(ASKS)])
@@ -59,8 +68,17 @@ def ask_from_outside() -> list[Row]:
             autogen = peers.AutoGen()
             stack.callback(autogen.close)
             contestants["AutoGen"] = lambda: timed(ASKS, lambda: autogen.call(autogen.ask, ASKS))
+        if peers.xoscar is not None:
+            xoscar = peers.Xoscar()
+            stack.callback(xoscar.close)
+            contestants["xoscar"] = lambda: timed(ASKS, lambda: xoscar.call(xoscar.ask, ASKS))
         result = compare(contestants)
-    return versus("ask round trip from outside", result, "dedicated", ("Pykka", 0.9, "at least"), ("SimpleQueue", 1, "bound"))
+    what = "ask round trip from outside"
+    return [
+        *versus(what, result, "dedicated", ("Pykka", 0.9, "at least"), ("SimpleQueue", 1, "bound")),
+        *over(what, result, "leased", ("SimpleQueue", 0.95, "at least"), ("xoscar", 1, "beside")),
+        *over(what, result, "leased, async", ("SimpleQueue", 0.8, "at least")),
+    ]
 
 
 def ask_from_within() -> list[Row]:
@@ -91,8 +109,13 @@ def ask_from_within() -> list[Row]:
             autogen = peers.AutoGen()
             stack.callback(autogen.close)
             contestants["AutoGen"] = lambda: timed(ASKS, lambda: autogen.call(autogen.ask_from_within, ASKS))
+        if peers.xoscar is not None:
+            xoscar = peers.Xoscar()
+            stack.callback(xoscar.close)
+            contestants["xoscar"] = lambda: timed(ASKS, lambda: xoscar.call(xoscar.ask_from_within, ASKS))
         result = compare(contestants)
-    return versus("ask round trip from within an agent", result, "leased", ("AutoGen", 3, "at least"), ("Pykka", 2, "at least"))
+    targets = (("AutoGen", 3.0, "at least"), ("Pykka", 2.0, "at least"), ("xoscar", 1.0, "beside"))
+    return versus("ask round trip from within an agent", result, "leased", *targets)
 
 
 def tell(senders: int) -> list[Row]:
@@ -138,6 +161,11 @@ def tell(senders: int) -> list[Row]:
             stack.callback(autogen.close)
             few = TELLS // 20
             contestants["AutoGen"] = lambda: timed(few, lambda: autogen.call(autogen.tell, few))
+        if senders == 1 and peers.xoscar is not None:
+            xoscar = peers.Xoscar()
+            stack.callback(xoscar.close)
+            fewer = TELLS // 4
+            contestants["xoscar"] = lambda: timed(fewer, lambda: xoscar.call(xoscar.tell, fewer))
         result = compare(contestants)
     return versus(
         f"tell, {senders} sender{'s' * (senders > 1)}",
@@ -145,7 +173,8 @@ def tell(senders: int) -> list[Row]:
         "leased",
         ("Pykka", 2, "at least"),
         ("AutoGen", 20, "at least"),
-        ("SimpleQueue", 0.15, "aim for"),
+        ("xoscar", 1, "beside"),
+        ("SimpleQueue", 0.3, "at least"),
     )
 
 
@@ -161,11 +190,6 @@ def async_handlers() -> list[Row]:
                 counter.tell(Note(1))
             counter.ask(Add(0)).result()
 
-        def asks(counters: list[AgentRef]) -> None:
-            replies = [counter.ask(Add(1)) for counter in counters]
-            for reply in replies:
-                reply.result()
-
         def alone(counter: AgentRef) -> None:
             for _ in range(ASKS):
                 counter.ask(Add(1)).result()
@@ -173,12 +197,40 @@ def async_handlers() -> list[Row]:
         groups = {name: [runtime.spawn(form) for _ in range(1_000)] for name, form in forms.items()}
         for what, count, work, wanted in (
             ("tell, handlers that do not wait", few, lambda group: tells(group[0]), 0.5),
-            ("ask 1,000 agents and gather, handlers that do not wait", 1_000, asks, 0.6),
+            ("ask 1,000 agents and gather, handlers that do not wait", 1_000, ask_all, 0.6),
             ("ask from outside, handlers that do not wait", ASKS, lambda group: alone(group[0]), 0.84),
         ):
             result = compare({name: partial(timed, count, partial(work, group)) for name, group in groups.items()})
             rows += versus(what, result, "async", ("plain", wanted, "at least"))
+        rows += _gathered(groups)
     return rows
+
+
+def _gathered(groups: Mapping[str, list[AgentRef]]) -> list[Row]:
+    """Return how long an ask of a thousand agents takes until the last answer, beside tasks with queues on one loop."""
+    bare = raw.LoopAgents(1_000)
+    works: dict[str, Callable[[], object]] = {name: partial(ask_all, counters) for name, counters in groups.items()} | {
+        "raw asyncio": bare.ask_all
+    }
+    took = durations(works, 15)
+    bare.close()
+    beside = f"raw asyncio {took['raw asyncio'].wall} ms"
+    return [
+        Row(
+            f"ask 1,000 agents and gather, {form} handlers: milliseconds",
+            f"{took[form].wall}; processor time {took[form].processor}; {beside}",
+            f"under {most} ms",
+            took[form].wall.median < most,
+            took["raw asyncio"].wall_over(took[form]),
+        )
+        for form, most in (("async", 20), ("plain", 12))
+    ]
+
+
+def ask_all(counters: list[AgentRef]) -> None:
+    """Ask all agents at once, and wait for the answers."""
+    for reply in [counter.ask(Add(1)) for counter in counters]:
+        reply.result()
 
 
 def gather() -> list[Row]:
@@ -190,12 +242,7 @@ def gather() -> list[Row]:
             runtime = stack.enter_context(Runtime(dispatcher=dispatcher))
             counters = [runtime.spawn(Counter) for _ in range(many)]
 
-            def work(counters: list[AgentRef] = counters) -> None:
-                replies = [counter.ask(Add(1)) for counter in counters]
-                for reply in replies:
-                    reply.result()
-
-            contestants[name] = lambda work=work: timed(many, work)  # type: ignore[misc] # bound by default
+            contestants[name] = partial(timed, many, partial(ask_all, counters))
         if peers.pykka is not None:
             actors = [peers.PykkaCounter.start() for _ in range(many)]
             for actor in actors:
@@ -209,8 +256,13 @@ def gather() -> list[Row]:
             autogen = peers.AutoGen()
             stack.callback(autogen.close)
             contestants["AutoGen"] = lambda: timed(many, lambda: autogen.call(autogen.gather, many))
+        if peers.xoscar is not None:
+            xoscar = peers.Xoscar(many)
+            stack.callback(xoscar.close)
+            contestants["xoscar"] = lambda: timed(many, lambda: xoscar.call(xoscar.gather))
         result = compare(contestants, rounds=15)
-    return versus("ask 1,000 agents and gather", result, "leased", ("Pykka", 1, "at least"), ("AutoGen", 4, "at least"))
+    targets = (("Pykka", 1.0, "at least"), ("AutoGen", 4.0, "at least"), ("xoscar", 1.0, "beside"))
+    return versus("ask 1,000 agents and gather", result, "leased", *targets)
 
 
 def askers() -> list[Row]:

@@ -7,6 +7,7 @@ import random
 import resource
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -92,8 +93,9 @@ def messages() -> list[Row]:
     """One ask an agent and step, one tell a gift, among a thousand runtime agents, beside the peers."""
     ours = Ours()
     waiting = Ours(AsyncHolder)
-    contestants: dict[str, Any] = {"ours": ours.run, "ours, async": waiting.run}
-    closing: list[Any] = [ours.runtime.stop, waiting.runtime.stop]
+    bare = RawWealth()
+    contestants: dict[str, Any] = {"ours": ours.run, "ours, async": waiting.run, "raw asyncio": bare.run}
+    closing: list[Any] = [ours.runtime.stop, waiting.runtime.stop, bare.close]
     if peers.pykka is not None:
         pykka_wealth = PykkaWealth()
         contestants["Pykka"] = pykka_wealth.run
@@ -106,11 +108,56 @@ def messages() -> list[Row]:
     for close in closing:
         close()
     rows = []
+    for one, least in (("ours, async", 25), ("ours", 60)):
+        steps = Spread.of(found / AGENTS for found in result.rates[one])
+        beside = Spread.of(found / AGENTS for found in result.rates["raw asyncio"])
+        what = f"wealth as messages, 1,000 agents, {'async' if one != 'ours' else 'plain'} handlers: steps a second"
+        ratio = result.ratios(one, "raw asyncio")
+        rows.append(Row(what, f"{steps}; raw asyncio {beside}", f"at least {least}", steps.median >= least, ratio))
     for one, name, wanted in (("ours", "Pykka", 3.0), ("ours", "AutoGen Core", 8.0), ("ours, async", "ours", 0.4)):
         if name in result.rates:
             what = f"wealth as messages, 1,000 agents: {one} / {name}"
             rows.append(ratio_row(what, result, result.ratios(one, name), wanted))
     return rows
+
+
+class RawWealth:
+    """Tasks of raw asyncio on one loop, each with a queue."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.queues: list[asyncio.Queue[tuple[int, asyncio.Future[int] | None]]] = [asyncio.Queue() for _ in range(AGENTS)]
+        self.tasks = [self.loop.create_task(self._hold(queue)) for queue in self.queues]
+
+    async def _hold(self, queue: asyncio.Queue[tuple[int, asyncio.Future[int] | None]]) -> None:
+        coins = 1
+        while True:
+            to, reply = await queue.get()
+            if reply is None:
+                coins += 1
+                continue
+            if coins:
+                coins -= 1
+                self.queues[to].put_nowait((0, None))
+            reply.set_result(coins)
+
+    def run(self) -> float:
+        began = time.perf_counter()
+        self.loop.run_until_complete(self._run())
+        return AGENTS * STEPS / (time.perf_counter() - began)
+
+    async def _run(self) -> None:
+        for to in targets(STEPS):
+            replies: list[asyncio.Future[int]] = [self.loop.create_future() for _ in self.queues]
+            for queue, target, reply in zip(self.queues, to, replies, strict=True):
+                queue.put_nowait((target, reply))
+            await asyncio.gather(*replies)
+
+    def close(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*self.tasks, return_exceptions=True))
+        self.loop.close()
 
 
 class PykkaWealth:
@@ -306,5 +353,6 @@ def large() -> list[Row]:
     ]
 
 
-def all_rows() -> list[Row]:
-    return large() + messages() + beside_mesa() + columns_beside_mesa()
+def simulations() -> Iterator[Row]:
+    for part in (large, beside_mesa, columns_beside_mesa):
+        yield from part()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coterie.concurrency import PeriodicJob, Timers
+from coterie.concurrency import PeriodicJob, Timer, Timers
 from coterie.kernel import SystemClock
 from coterie.testing import Interleaver, ManualClock, eventually
 from tests.runs import runs
@@ -64,7 +64,7 @@ def test_cancelled_timers_do_not_pile_up() -> None:
 
 
 def test_a_timer_fires_or_is_cancelled_but_never_both() -> None:
-    threads = Interleaver([Timers.run_due, Timers._cancel, Timers.call_at])
+    threads = Interleaver([Timers.run_due, Timer.cancel, Timers.call_at])
     for seed in runs(60):
         clock = ManualClock()
         with threads.locks():

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from coterie.errors import InvalidSetting, MigrationError, StorageCorrupt, StorageLocked
-from coterie.errors.world import LogDamaged
-from coterie.world import EventLog, Intent, World
+from coterie.errors.world import LogDamaged, LogTaken
+from coterie.storage import SqliteDatabase
+from coterie.world import EventLog, ExternalEvent, Intent, World
 
 
 def written(path: Path, events: int = 30) -> str:
@@ -119,3 +120,39 @@ def test_only_the_newest_snapshots_are_kept(tmp_path: Path) -> None:
         assert world.log.database.row("SELECT count(*) FROM world_snapshots") == (2,)
     with pytest.raises(InvalidSetting):
         EventLog(tmp_path / "run.db", snapshots=0)
+
+
+NOTE = [ExternalEvent("seen")]
+
+
+def test_a_log_written_behind_is_whole_for_reads_and_at_its_end(tmp_path: Path) -> None:
+    with World(log=EventLog(tmp_path / "run.db")) as world:
+        log = world.log
+        assert log is not None
+        with log.behind.on():
+            for number in range(1, 41):
+                world.commit([], notes=NOTE, durable=False)
+                if number % 10 == 0:
+                    assert [event.sequence for event in log.events()] == list(range(1, number + 1))
+                    assert log.last() == number
+        # Read by the database itself, which waits for nothing.
+        assert log.database.row("SELECT max(last) FROM world_commits") == (40,)
+
+
+def test_after_a_write_behind_that_failed_no_later_one_is_written(tmp_path: Path) -> None:
+    with SqliteDatabase(tmp_path / "run.db") as database:
+        one, other = World(log=EventLog(database)), World(log=EventLog(database))
+        other.commit([], notes=NOTE)
+        log = one.log
+        assert log is not None
+
+        def commit_behind() -> None:
+            with log.behind.on():
+                for _ in range(3):
+                    one.commit([], notes=NOTE, durable=False)
+
+        with pytest.raises(LogTaken):
+            commit_behind()
+        with pytest.raises(LogTaken):
+            one.commit([], notes=NOTE)
+        assert [event.sequence for event in log.events()] == [1]

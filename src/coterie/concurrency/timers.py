@@ -33,7 +33,11 @@ class Timer:
 
     def cancel(self) -> None:
         """Prevent the call of the callback, unless it is already running."""
-        self._timers._cancel(self)  # noqa: SLF001 - the two are one thing
+        # Two threads may count one for two, or two for one: the count only tells when to compact the heap. Objects of the
+        # callback may have finalizers, so no lock is held.
+        if self.callback is not None:
+            self.callback = None
+            self._timers._count_cancelled()  # noqa: SLF001 - the two are one thing
 
 
 class Timers:
@@ -43,7 +47,7 @@ class Timers:
     moves the clock runs the due callbacks. Callbacks run one after another, outside of any lock; they must be short and
     must not block. Their errors are logged.
 
-    Safe from any thread. `_lock` guards the heap. A cancelled timer stays in the heap until its time, or until cancelled
+    Safe from any thread. `_lock` guards the heap; `_cancelled` is a hint. A cancelled timer stays in the heap until its time, or until cancelled
     timers are the majority, so that `cancel` is cheap.
     """
 
@@ -105,6 +109,8 @@ class Timers:
         """Run all due callbacks."""
         while True:
             with self._lock:
+                if not self._heap:
+                    self._cancelled = 0
                 if self._closed or not self._heap or self._heap[0][0] > self.clock.monotonic():
                     return
                 timer = heapq.heappop(self._heap)[2]
@@ -133,26 +139,20 @@ class Timers:
             self._doorbell.set()
             thread.join(timeout)
 
-    def _cancel(self, timer: Timer) -> None:
-        lock = self._lock
-        if lock._is_owned():  # noqa: SLF001 - see `Lock`
-            defer(lambda: self._cancel(timer))
+    def _count_cancelled(self) -> None:
+        self._cancelled = cancelled = self._cancelled + 1
+        if cancelled > _COMPACT_ABOVE and cancelled * 2 > len(self._heap):
+            self._compact()
+
+    def _compact(self) -> None:
+        """Remove the cancelled timers from the heap."""
+        if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
+            defer(self._compact)
             return
-        # Objects of the callback may have finalizers, so it is dropped after the lock is released.
-        callback = timer.callback
-        lock.acquire()
-        try:
-            if timer.callback is None:
-                return
-            timer.callback = None
-            self._cancelled += 1
-            if self._cancelled > _COMPACT_ABOVE and self._cancelled * 2 > len(self._heap):
-                self._heap = [entry for entry in self._heap if entry[2].callback is not None]
-                heapq.heapify(self._heap)
-                self._cancelled = 0
-        finally:
-            lock.release()
-        del callback
+        with self._lock:
+            self._heap = [entry for entry in self._heap if entry[2].callback is not None]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
 
     def _run(self) -> None:
         while not self._closed:

@@ -12,7 +12,7 @@ import msgspec
 from coterie.errors import CheckpointMissing, CheckpointRefused, describe
 from coterie.rounds.proposals import Proposal, Verdict
 from coterie.rounds.recorded import is_outside
-from coterie.storage import Database, Schema, Transaction
+from coterie.storage import Database, Pending, Schema, Transaction
 from coterie.world import Event, ExternalEvent, Intent
 
 _SCHEMA = Schema(
@@ -144,8 +144,8 @@ class Checkpoints:
         """The last round that this object has stored: the digests up to it are stored."""
         database.migrate(_SCHEMA)
 
-    def store(self, checkpoint: Checkpoint) -> None:
-        """Store a checkpoint. After the return it survives the end of the process. Raises `CheckpointRefused`.
+    def store(self, checkpoint: Checkpoint) -> Pending[None]:
+        """Store a checkpoint; once the returned result is there it survives the end of the process. Raises `CheckpointRefused`.
 
         Of the digests only the new one is written, so that the cost does not grow with the rounds.
         """
@@ -162,9 +162,10 @@ class Checkpoints:
                 transaction.execute(_DIGEST, (self._world, number, checkpoint.digests[number - 1]))
             transaction.execute(_THIN, (self._world, checkpoint.round - _KEPT))
             transaction.execute(_SETTLE, (self._world, checkpoint.round))
+            # Only the writer's thread uses it. If the transaction fails, the digests of all rounds are written the next time.
+            self._stored = checkpoint.round
 
-        self._database.write(write, durable=False).result()
-        self._stored = checkpoint.round
+        return self._database.write(write, durable=False)
 
     def newest(self) -> Checkpoint | None:
         """Return the newest readable checkpoint, or None without any checkpoint.

@@ -293,15 +293,32 @@ class Simulation(ObservedSimulation):
         cut_off(engine, checkpoints, log, started.sequence - 1 if started is not None else self.plan.world.sequence)
 
     def _drive(self, engine: RoundEngine, rounds: int, on_round: OnRound | None, checkpoints: Checkpoints | None) -> Result:
-        scripted = engine.replaying is not None
-        if not scripted:
+        began = engine.world.clock.monotonic()
+        if engine.replaying is None:
             self._whole = self._stopped_from_outside = False
         # Rounds of groups alone, which nobody has seen, are repeated after a loss of power.
         groups = all(isinstance(agent, AgentGroup) for agent in self.plan.agents.values())
         engine.settling.each_round = on_round is not None or not groups
+        with engine.settling.written():
+            self._do_rounds(engine, rounds, on_round, checkpoints)
+        return Result(
+            engine.settled,
+            engine.world.digest(),
+            tuple(engine.digests),
+            engine.stopped,
+            engine.forfeits,
+            engine.world.view(),
+            tuple(engine.timeline.spans),
+            engine.timeline.waited,
+            engine.world.clock.monotonic() - began,
+            engine.executors.metrics(),
+            engine.errors,
+            engine.settling.collector.tables(),
+        )
+
+    def _do_rounds(self, engine: RoundEngine, rounds: int, on_round: OnRound | None, checkpoints: Checkpoints | None) -> None:
+        scripted = engine.replaying is not None
         strategy = strategy_of(self.plan.mode, scripted=scripted)
-        clock = engine.world.clock
-        began = clock.monotonic()
         settled = engine.settled
         while engine.settled < rounds and not engine.stopped:
             self._take_requests(engine)
@@ -321,20 +338,6 @@ class Simulation(ObservedSimulation):
             engine.settling.give_up(opened, f"the simulation ended: {engine.stopped or 'its rounds are over'}")
         engine.settling.repeat_outside(_EVERYTHING)
         engine.settling.flush()
-        return Result(
-            engine.settled,
-            engine.world.digest(),
-            tuple(engine.digests),
-            engine.stopped,
-            engine.forfeits,
-            engine.world.view(),
-            tuple(engine.timeline.spans),
-            engine.timeline.waited,
-            clock.monotonic() - began,
-            engine.executors.metrics(),
-            engine.errors,
-            engine.settling.collector.tables(),
-        )
 
     def _settled(self, engine: RoundEngine, on_round: OnRound | None, checkpoints: Checkpoints | None) -> None:
         digest = engine.digests[-1]
@@ -343,7 +346,7 @@ class Simulation(ObservedSimulation):
             if recorded != digest:
                 raise ReplayDiverged(engine.settled, str(recorded), digest, engine.replaying.other_versions)
         if checkpoints is not None:
-            checkpoints.store(make_checkpoint(engine))
+            engine.settling.keep(checkpoints.store(make_checkpoint(engine)))
         if self._stop:
             # Not in the checkpoint, so that a run that was stopped from outside can be resumed.
             self._stopped_from_outside = not engine.stopped

@@ -21,6 +21,7 @@ from coterie.storage import Database, Pending, Row, Schema, Transaction, open_da
 from coterie.world.state.event import EMPTY, Event, Fold, start
 from coterie.world.state.values import as_extended, encoder
 from coterie.world.state.view import Digest, View
+from coterie.world.write_behind import WriteBehind
 
 _SCHEMA = Schema(
     "world",
@@ -119,6 +120,8 @@ class EventLog:
         self.world = world
         self.durable = durable
         self._kept = snapshots
+        self.behind = WriteBehind()
+        """Switches on that callers do not wait for appends that are not durable."""
         self._decoder = msgspec.msgpack.Decoder(list[Event], ext_hook=as_extended)
         self._snapshots = msgspec.msgpack.Decoder(_Snapshot, ext_hook=as_extended)
         try:
@@ -152,20 +155,32 @@ class EventLog:
         self._decoder.decode(body)
         row = (self.world, events[0].sequence, events[-1].sequence, body, zlib.crc32(body))
 
+        behind = self.behind.active and not durable
+
         def write(transaction: Transaction) -> None:
+            if self.behind.failed is not None:
+                raise self.behind.failed
             try:
                 transaction.execute(_APPEND, row)
             except ConstraintViolated as error:
-                raise LogTaken(self.database.name, events[0].sequence) from error
+                taken = LogTaken(self.database.name, events[0].sequence)
+                if behind:
+                    # Those that follow in the same group know it at once.
+                    self.behind.failed = taken
+                raise taken from error
             if also is not None:
                 also(transaction)
 
-        return self.database.write(write, durable=self.durable and durable)
+        pending = self.database.write(write, durable=self.durable and durable)
+        if behind:
+            self.behind.follow(pending)
+        return pending
 
     def events(self, first: int = 1, last: int | None = None) -> Iterator[Event]:
         """Yield the events from number `first` to number `last`. Raises `LogDamaged`."""
         end = _MOST if last is None else last
         follows, more = -1, True
+        self.behind.catch_up()
         # In batches, because one read over all rows would occupy a connection while the caller works.
         while more:
             batches, follows, more = self.database.read(partial(self._batch, first=first, last=end, expected=follows))
@@ -177,6 +192,7 @@ class EventLog:
 
     def last(self) -> int:
         """Return the number of the last event, or 0 for an empty log."""
+        self.behind.catch_up()
         row = self.database.row("SELECT coalesce(max(last), 0) FROM world_commits WHERE world = ?", (self.world,))
         return int(row[0]) if row is not None else 0
 
@@ -308,6 +324,8 @@ def append(
         pending = log.append(events) if also is None and durable else log.append(events, also, durable=durable)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidIntent("one of these", f"it cannot be recorded ({error})") from error
+    if log.behind.active and not durable:
+        return None
     try:
         pending.result()
     except Exception:

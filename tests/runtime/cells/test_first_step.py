@@ -3,15 +3,30 @@
 import asyncio
 import contextvars
 import sys
+import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from coterie import Agent, AgentRef, AskCancelled, Dedicated, HandlerFailed, Leased, Message, Request, Runtime, Supervision, on
+from coterie import (
+    Agent,
+    AgentRef,
+    AskCancelled,
+    Dedicated,
+    HandlerFailed,
+    Leased,
+    Message,
+    Reply,
+    Request,
+    Runtime,
+    Supervision,
+    on,
+)
 from coterie.runtime import Dispatcher
 from coterie.runtime.dispatchers import agent_loop
 from coterie.runtime.dispatchers.agent_loop import AgentLoop
@@ -32,6 +47,26 @@ class Lines(Request[list[str]]):
     pass
 
 
+class Gate:
+    """Holds an agent up."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+
+    def __deepcopy__(self, memo: object) -> "Gate":
+        return self
+
+
+class Hold(Message):
+    """Wait, so that the messages that follow are handled in one turn."""
+
+    gate: Any
+
+
+class Ended(Request[list[int]]):
+    pass
+
+
 async def numbers() -> AsyncIterator[int]:
     try:
         yield 1
@@ -48,6 +83,19 @@ class Scripted(Agent):
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.generators: list[AsyncIterator[int]] = []
+        self.tasks: list[asyncio.Task[Any]] = []
+        self.weak: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+        self.ended: list[None] = []
+
+    @on
+    def hold(self, message: Hold) -> None:
+        message.gate.event.wait()
+
+    @on
+    async def count_ended(self, message: Ended) -> list[int]:
+        """Return how many kept tasks have ended, and how many callbacks of tasks were called, once all have been."""
+        await asyncio.sleep(0.001)
+        return [len(self.tasks), sum(task.done() for task in self.tasks), len(self.ended)]
 
     @on(raises=(ValueError, SystemExit))
     async def run(self, message: Run) -> list[str]:
@@ -142,6 +190,71 @@ async def _blocking(agent: Scripted) -> object:
     return await agent.context.run_blocking(lambda: 7)
 
 
+async def _keep_task(agent: Scripted) -> object:
+    task = asyncio.current_task()
+    assert task is not None
+    known = task in agent.tasks
+    agent.tasks.append(task)
+    return known
+
+
+async def _note_task(agent: Scripted) -> object:
+    task = asyncio.current_task()
+    assert task is not None
+    known = task in agent.weak
+    agent.weak.add(task)
+    return known
+
+
+async def _name_task(agent: Scripted) -> object:
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.get_name()
+    task.set_name("another")
+    return before == agent.context.self_ref.name, task.get_name()
+
+
+async def _cancel_and_go_on(agent: Scripted) -> object:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel("by itself")
+    try:
+        await asyncio.sleep(0.001)
+    except asyncio.CancelledError as error:
+        return str(error), task.uncancel()
+    return "not cancelled"
+
+
+async def _cancel_and_take_back(agent: Scripted) -> object:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    return task.uncancel()
+
+
+async def _cancel_and_switch(agent: Scripted) -> object:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        return "cancelled", task.uncancel()
+    return "not cancelled"
+
+
+async def _end_of_task(agent: Scripted) -> object:
+    task = asyncio.current_task()
+    assert task is not None
+    ended = agent.ended
+
+    def count(_: object) -> None:
+        ended.append(None)
+
+    task.add_done_callback(count)
+    return None
+
+
 async def _own_call(agent: Scripted) -> object:
     called = asyncio.Event()
     asyncio.get_running_loop().call_soon(called.set)
@@ -163,6 +276,13 @@ STEPS: dict[str, Callable[[Scripted], Coroutine[Any, Any, object]]] = {
     "generator": _generator,
     "blocking": _blocking,
     "own-call": _own_call,
+    "keep-task": _keep_task,
+    "note-task": _note_task,
+    "name-task": _name_task,
+    "cancel-and-go-on": _cancel_and_go_on,
+    "cancel-and-take-back": _cancel_and_take_back,
+    "cancel-and-switch": _cancel_and_switch,
+    "end-of-task": _end_of_task,
 }
 
 
@@ -175,12 +295,17 @@ def queued_first_steps() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(AgentLoop, "make_task", make_task)
+        patch.setattr(AgentLoop, "spare_task", lambda loop, name: None)
         yield
 
 
 def outcome_of(agent: AgentRef, message: Run) -> str:
+    return outcome(agent, agent.ask(message))
+
+
+def outcome(agent: AgentRef, reply: Reply[list[str]]) -> str:
     try:
-        return str(agent.ask(message).result(20))
+        return str(reply.result(20))
     except (HandlerFailed, AskCancelled) as error:
         return f"{type(error).__name__}: {error}".replace(agent.name, "agent")
 
@@ -207,6 +332,30 @@ def test_a_step_at_once_and_a_step_of_the_loop_have_the_same_outcome(
     at_once = outcomes(dispatcher, scripts, kind)
     with queued_first_steps():
         queued = outcomes(dispatcher, scripts, kind)
+    assert at_once == queued
+
+
+def outcomes_of_one_turn(dispatcher: Dispatcher, scripts: list[list[str]]) -> list[str]:
+    """Return what became of messages that an agent handles in one turn."""
+    with Runtime(dispatcher=dispatcher) as runtime:
+        agent, gate = runtime.spawn(Scripted), Gate()
+        agent.tell(Hold(gate))
+        replies = [agent.ask(Run(script)) for script in scripts]
+        gate.event.set()
+        found = [outcome(agent, reply) for reply in replies]
+        return [*found, str(agent.ask(Ended()).result(20)), *agent.ask(Lines()).result(20)]
+
+
+@pytest.mark.parametrize("dispatcher", [Leased(), Dedicated()], ids=["leased", "dedicated"])
+@settings(deadline=None, max_examples=30)
+@example(scripts=[[name] for name in ("nothing", "keep-task", "keep-task", "end-of-task", "nothing", "variables", "variables")])
+@example(scripts=[["nothing"], ["end-of-task"], ["nothing"]])
+@given(scripts=st.lists(st.lists(st.sampled_from(sorted(STEPS)), max_size=3), min_size=2, max_size=8))
+def test_messages_of_one_turn_cannot_tell_that_their_tasks_are_one(dispatcher: Dispatcher, scripts: list[list[str]]) -> None:
+    # A message that carries variables has a task of its own.
+    at_once = contextvars.Context().run(outcomes_of_one_turn, dispatcher, scripts)
+    with queued_first_steps():
+        queued = contextvars.Context().run(outcomes_of_one_turn, dispatcher, scripts)
     assert at_once == queued
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from random import Random
 from typing import Any
 
@@ -21,11 +22,11 @@ from coterie.rounds.engine.settling import RoundSettler
 from coterie.rounds.engine.timeline import RoundCounts
 from coterie.rounds.engine.tokens import OpenRound
 from coterie.rounds.groups import AgentGroup, ColumnIntents
-from coterie.rounds.plan import Plan
+from coterie.rounds.plan import Mode, Plan
 from coterie.rounds.proposals import PREFIX, Verdict, bound
 from coterie.rounds.recorded import ACCEPTED, INTERLEAVING, OUTSIDE, PROPOSED, REJECTED, ROUND, RecordedStep
 from coterie.rounds.turn import Turn
-from coterie.storage import Transaction
+from coterie.storage import Pending, Transaction
 from coterie.world import Event, ExternalEvent, Intent, View
 from coterie.world.resolvers import Effects, IntentOutcome, Resolution, Resolver, refused
 
@@ -228,6 +229,20 @@ class CommitMaker:
         opened.span.end()
         self.counts.settled(opened.events, forfeits, self._world.clock.monotonic())
         return digest
+
+    def written(self) -> AbstractContextManager[None]:
+        """Return the context in which rounds are done: rounds of groups alone are written behind the engine."""
+        log = self._world.log
+        behind = log is not None and not self.each_round and self._plan.mode is not Mode.TOKENS
+        return log.behind.on() if log is not None and behind else nullcontext()
+
+    def keep(self, stored: Pending[None]) -> None:
+        """Wait for a checkpoint, or let it be written behind too, after the events before it."""
+        log = self._world.log
+        if log is not None and log.behind.active:
+            log.behind.follow(stored)
+        else:
+            stored.result()
 
     def flush(self) -> None:
         """Let all rounds reach the disk."""

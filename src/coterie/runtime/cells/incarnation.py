@@ -101,21 +101,21 @@ class Incarnation:
         invocation = HandlerTask(self, handler, envelope)
         envelope.begun = True
         self._handler_tasks[invocation] = None
-        if invocation.exclusive:
-            self.exclusive = invocation
-            self.cell.hold(_EXCLUSIVE)
-        else:
+        if handler.interleave:
             self._interleaved[handler] = self._interleaved.get(handler, 0) + 1
-        context = envelope.context if envelope.context is not None else Variables()
         if envelope.reply is not None and envelope.reply.done:
             # Its ask ended before the mark above could be seen.
-            invocation.start(loop, work, context)
+            invocation.start(loop, work, envelope.context if envelope.context is not None else Variables())
             invocation.cancel()
         else:
-            invocation.start_now(loop, work, context)
+            invocation.start_now(loop, work, envelope.context)
         if not invocation.active:
             return
-        if handler.interleave and self._is_full(handler):
+        if invocation.exclusive:
+            # Nothing of the agent runs during a first step, so what ends with it holds up nothing.
+            self.exclusive = invocation
+            self.cell.hold(_EXCLUSIVE)
+        elif self._is_full(handler):
             self.cell.hold(_BUSY)
 
     def _is_full(self, handler: Handler) -> bool:
@@ -229,9 +229,10 @@ class Incarnation:
     def finished(self, invocation: InvocationTask) -> None:
         """Handle that an ``async`` handler or hook has ended."""
         self._handler_tasks.pop(invocation, None)
-        if self.exclusive is invocation:
-            self.exclusive = None
-            self.cell.release(_EXCLUSIVE)
+        if invocation.exclusive:
+            if self.exclusive is invocation:
+                self.exclusive = None
+                self.cell.release(_EXCLUSIVE)
             return
         if invocation.handler is not None:
             self._interleaved[invocation.handler] -= 1

@@ -43,14 +43,16 @@ class TaskIncarnation(Protocol):
 class InvocationTask(Invocation, ABC):
     """An ``async`` handler or hook, which runs as a task. It ends once, also if the task is cancelled or closed."""
 
-    __slots__ = ("_incarnation", "cancelled", "handler", "task")
+    __slots__ = ("_began", "_handled", "_incarnation", "cancelled", "handler", "task")
 
-    def __init__(self, incarnation: TaskIncarnation, handler: Handler | None) -> None:
-        # Without a call of the constructor above, for there is one of these for each message.
-        self.cell = incarnation.cell
+    def __init__(self, incarnation: TaskIncarnation, handler: Handler | None, envelope: Envelope | None = None) -> None:
+        # Without a call of another constructor, for there is one of these for each message.
+        self.cell = cell = incarnation.cell
         self.exclusive = handler is None or not handler.interleave
         self.active = True
-        self.envelope = self.outbox = None
+        self.envelope = self._handled = envelope
+        self.outbox = None if envelope is None else cell.outbox
+        self._began = cell.now() if envelope is not None and envelope.taken_at else 0.0
         self._incarnation = incarnation
         self.handler = handler
         """The handler; None for a hook."""
@@ -64,8 +66,18 @@ class InvocationTask(Invocation, ABC):
         self.task = task = asyncio.Task(self._drive(work), loop=loop, name=self.cell.name, context=context)
         task.add_done_callback(partial(self._task_ended, work))
 
-    def start_now(self, loop: AgentLoop, work: Awaitable[Any], context: Variables) -> None:
-        """Run `work` as a task of the loop, and its first step at once. Only in a loop that was entered and does not run."""
+    def start_now(self, loop: AgentLoop, work: Awaitable[Any], context: Variables | None) -> None:
+        """Run `work` as a task of the loop, and its first step at once. Only in a loop that was entered and does not run.
+
+        Without a context it gets a new one.
+        """
+        if context is None:
+            spare = loop.spare_task(self.cell.name)
+            if spare is not None:
+                self.task = spare.task
+                spare.begin(self._drive(work))
+                return
+            context = Variables()
         task, step = loop.make_task(self._drive(work), self.cell.name, context)
         self.task = task
         if step is not None:
@@ -118,15 +130,10 @@ class InvocationTask(Invocation, ABC):
 class HandlerTask(InvocationTask):
     """An ``async`` handler that handles a message."""
 
-    __slots__ = ("_began", "_handled")
+    __slots__ = ()
 
     handler: Handler
-
-    def __init__(self, incarnation: TaskIncarnation, handler: Handler, envelope: Envelope) -> None:
-        super().__init__(incarnation, handler)
-        self.envelope = self._handled = envelope
-        self.outbox = incarnation.cell.outbox
-        self._began = incarnation.cell.now() if envelope.taken_at else 0.0
+    _handled: Envelope
 
     def _ended(self, value: Any, error: BaseException | None) -> None:
         cell = self._incarnation.cell

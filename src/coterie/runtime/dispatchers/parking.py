@@ -145,7 +145,7 @@ class ParkingLoop(AgentLoop):
     @property
     def is_due(self) -> bool:
         """True if `pump` would find something to do."""
-        return bool(self._ready) or self.input_ready or self.deadline <= self.time()
+        return bool(self._ready) or self.input_ready or (bool(self._scheduled) and self.deadline <= self.time())
 
     @property
     def deadline(self) -> float:
