@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from coterie import Agent
 from coterie.cluster import host as host_module
 from coterie.cluster import rays
+from coterie.cluster.arguments import pack
 from coterie.cluster.directory import Directory
 from coterie.cluster.host import NodeHost
 from coterie.cluster.placement import Homes
-from coterie.cluster.wire import CallResult, ClusterMember, ClusterSettings, MemberReport, decode, encode
-from coterie.kernel import SystemClock
+from coterie.cluster.wire import CallResult, ClusterMember, ClusterSettings, MemberReport, SpawnOrder, decode, encode
+from coterie.kernel import Codec, SystemClock
 from coterie.testing.waiting import eventually
-from tests.cluster.people import Account, Deposit
+from tests.cluster.people import Account, Counter, Deposit
 
 CLASS = f"{Account.__module__}:{Account.__qualname__}"
 OTHER = ClusterMember("other", "other-1", actor="coterie-node-other", machine="other")
@@ -28,6 +30,8 @@ class DirectoryHere:
     def __init__(self, settings: ClusterSettings, expected: list[str]) -> None:
         self.directory = Directory(settings, SystemClock().monotonic, expected)
         self.leases: list[float] = []
+        self.late = ""
+        """The method whose answer does not come in time."""
 
     def report(self, report: bytes) -> bytes:
         taken = decode(report, MemberReport)
@@ -38,7 +42,17 @@ class DirectoryHere:
         return encode(self.directory.view())
 
     def call(self, method: str, payload: bytes) -> bytes:
-        return encode(CallResult())
+        value: Any = None
+        asked: Any = decode(payload, object)
+        if method == "take_name":
+            name, member = asked
+            given, holder = self.directory.take_name(name, decode(encode(member), ClusterMember))
+            value = [given, holder and [holder.node, holder.runtime, holder.address]]
+        elif method == "set_address" and self.late != method:
+            self.directory.set_address(*asked)
+        if method == self.late:
+            raise TimeoutError("it is busy")
+        return encode(CallResult(value))
 
     def homes(self) -> Homes:
         """Return the homes of durable agents, as all members see them."""
@@ -96,3 +110,25 @@ def test_a_node_takes_no_keys_before_a_new_directory_has_told_it_all_classes(
     assert not any(leases_while_learning)
     account = host.runtime.entity(Account, "1")
     assert account.ask(Deposit(5)).result(20) == 5
+
+
+def test_a_name_that_the_directory_gave_out_of_time_is_free_again(directory: DirectoryHere, host: NodeHost) -> None:
+    # The nodes that are expected have all reported, so that names are given out.
+    directory.directory.report(MemberReport(OTHER, names={}))
+    order = encode(SpawnOrder(f"{Counter.__module__}:Counter", [pack(Codec(), Counter, (), {})], "late"))
+    for fails in ("take_name", "set_address"):
+        directory.late = fails
+        failed = decode(host.call("spawn", order), CallResult)
+        assert failed.kind == "ClusterUnavailable"
+        # The directory thinks that it is taken, until a report says that no agent has started.
+        eventually(lambda: directory.directory.holder("late") is None, timeout=20.0)
+        eventually(lambda: host.runtime.find("late") is None, timeout=20.0)
+    directory.late = ""
+    assert not decode(host.call("spawn", order), CallResult).error
+    held = directory.directory.holder("late")
+    assert held is not None
+    found = host.runtime.find("late")
+    assert found is not None
+    assert held.address == str(found.address)
+    again = decode(host.call("spawn", order), CallResult)
+    assert again.taken == ("late", "here")

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from coterie.cli.connecting import use_token_file
 from coterie.cluster import arguments, machine, rays
 from coterie.cluster.directory import Directory
 from coterie.cluster.limits import LinkLimits
+from coterie.cluster.membership import Membership
 from coterie.cluster.placement import Homes, Placement, Placer
 from coterie.cluster.security import make_token, use_token
-from coterie.cluster.wire import ClusterMember, ClusterSettings, MemberReport
+from coterie.cluster.wire import ClusterMember, ClusterSettings, MemberReport, decode, encode
 from coterie.errors import DefinitionError, InvalidSetting, MessageTooLarge, TransportError
-from coterie.errors.cluster import ClusterError, NoNodeBeside, NoNodeFits, UnknownNode
+from coterie.errors.cluster import ClusterError, ClusterUnavailable, NoNodeBeside, NoNodeFits, UnknownNode
 from coterie.errors.definition import DecodeFailed
 from coterie.kernel import Codec
 from coterie.kernel.codec import Extension
@@ -112,6 +114,52 @@ def test_a_new_directory_learns_from_the_first_report_who_is_alive_and_who_has_l
     assert [each.runtime for each in directory.view().members] == ["a-1", "c-2"]
 
 
+def test_a_late_report_frees_no_name_that_another_agent_has_taken_since() -> None:
+    directory = Directory(ClusterSettings(), Time())
+    directory.report(MemberReport(member("a"), names={}))
+    for number in (1, 2):
+        assert directory.take_name("x", member("a")) == (True, None)
+        directory.set_address("x", "a-1", f"coterie://a-1/x#{number}")
+        if number == 1:
+            directory.report(MemberReport(member("a"), [("x", "coterie://a-1/x#1")]))
+    directory.report(MemberReport(member("a"), [("x", "coterie://a-1/x#1")]))
+    held = directory.holder("x")
+    assert held is not None
+    assert held.address == "coterie://a-1/x#2"
+    directory.report(MemberReport(member("a"), [("x", "coterie://a-1/x#2")]))
+    assert directory.holder("x") is None
+
+
+def test_settings_do_not_show_the_password_of_the_store() -> None:
+    settings = ClusterSettings(store="postgresql://bank:secret@10.0.0.9/bank", runtime_env='{"env_vars": {"KEY": "secret"}}')
+    assert "secret" not in repr(settings)
+    assert "lost_after=5.0" in repr(settings)
+    assert "with a store" in repr(settings)
+
+
+def test_a_program_that_was_given_up_hears_so_at_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = Directory(ClusterSettings(), Time())
+    monkeypatch.setattr(rays, "actor", lambda _: directory)
+    monkeypatch.setattr(rays, "call", lambda _, method, data, timeout: encode(directory.report(decode(data, MemberReport))))
+    lost: list[str] = []
+    program = ClusterMember("laptop", "laptop-1")
+    membership = Membership("10.0.0.1:6379", ClusterSettings(), lambda: MemberReport(program))
+    membership.start([], lost.append)
+    directory._remove("laptop-1", "it has been silent for 6.0 s")
+    membership.refresh(report=True)
+    assert lost
+    calls: list[Callable[[], object]] = [
+        lambda: membership.ask_directory("holder", "x"),
+        lambda: membership.handle(member("a")),
+    ]
+    for call in calls:
+        with pytest.raises(
+            ClusterUnavailable, match=r"no longer part of it: laptop was given up: it has been silent for .*; connect"
+        ):
+            call()
+    membership.leave()
+
+
 def test_a_directory_that_has_stood_still_gives_no_member_up() -> None:
     time = Time()
     directory = Directory(ClusterSettings(lost_after=5.0), time)
@@ -153,7 +201,7 @@ def test_a_placement_that_cannot_be_had_says_what_there_is() -> None:
     # What a node must have holds also for one that is named.
     with pytest.raises(NoNodeFits, match="no node has the label zone=x; there are a: "):
         placer.choose(nodes, Placement(node="a", labels={"zone": "x"}))
-    with pytest.raises(NoNodeFits, match="all are draining"):
+    with pytest.raises(NoNodeFits, match="no node takes agents: all are draining or starting, of a; wait"):
         placer.choose([member("a", draining=True)], Placement(node="a"))
     with Runtime() as runtime:
         other = runtime.reference("coterie://elsewhere/ada#1")

@@ -80,8 +80,9 @@ class Directory:
                 self._adopt(other)
             self._classes.update(dict.fromkeys(report.classes))
             self._expected.discard(member.actor)
-            for name in report.ended:
-                if name in self._names and self._names[name].runtime == runtime:
+            for name, address in report.ended:
+                # By its address: another agent of the node may have taken the name since.
+                if self._names.get(name) == Holding(member.name, runtime, address):
                     del self._names[name]
             if report.names is not None:
                 self._named.add(runtime)

@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import threading
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -32,10 +33,10 @@ from coterie.cluster.wire import (
 )
 from coterie.concurrency import start_thread
 from coterie.errors import CoterieError, NameTaken, describe
-from coterie.errors.cluster import ClusterError, NameTakenInCluster
+from coterie.errors.cluster import ClusterError, ClusterUnavailable, NameTakenInCluster
 from coterie.kernel import Address, Countdown, SystemClock
 from coterie.meetings import Meetings
-from coterie.runtime import Agent, DurablePolicy, Runtime
+from coterie.runtime import Agent, AgentRef, DurablePolicy, Runtime
 from coterie.storage import Database, open_database
 
 _log = logging.getLogger(__name__)
@@ -61,6 +62,10 @@ class NodeHost:
         self._resources = {key: float(value) for key, value in entry.get("Resources", {}).items() if ":" not in key}
         self._address = str(entry.get("NodeManagerAddress", ""))
         self._names: dict[str, Address] = {}
+        self._starting: set[str] = set()
+        """The names that are being given to agents."""
+        self._doubtful: dict[str, str] = {}
+        """Names that the directory may think to be held here, since its answer did not come in time; with the addresses, if any."""
         self._databases: list[Database] = []
         self._ready = self._draining = False
         membership = self._membership = Membership("this node", settings, self._report)
@@ -114,22 +119,37 @@ class NodeHost:
         order = decode(payload, SpawnOrder)
         kind = arguments.find_class(order.agent, self._name)
         codec = self._cluster.codec
+
+        def spawn(data: bytes) -> AgentRef:
+            args, kwargs = arguments.unpack(codec, kind, data)
+            return self.runtime.spawn(kind, *args, name=order.name or None, **kwargs)
+
         if order.name:
-            self._take_name(order.name)
+            return [str(self._spawn_named(order.name, lambda: spawn(order.arguments[0])))]
+        return [str(spawn(each).address) for each in order.arguments]
+
+    def _spawn_named(self, name: str, spawn: Callable[[], AgentRef]) -> Address:
+        """Take a name, start its agent, and tell the directory its address. If the directory cannot be told, no agent stays."""
+        agent: AgentRef | None = None
+        self._starting.add(name)
         try:
-            started = []
-            for data in order.arguments:
-                args, kwargs = arguments.unpack(codec, kind, data)
-                started.append(self.runtime.spawn(kind, *args, name=order.name or None, **kwargs))
-        except BaseException:
-            if order.name:
-                self._membership.ask_directory("set_address", [order.name, self.runtime.node, ""])
+            self._take_name(name)
+            self._doubtful.pop(name, None)
+            try:
+                agent = spawn()
+                self._names[name] = agent.address
+            finally:
+                address = "" if agent is None else str(agent.address)
+                self._membership.ask_directory("set_address", [name, self.runtime.node, address])
+        except ClusterUnavailable:
+            self._names.pop(name, None)
+            self._doubtful[name] = "" if agent is None else str(agent.address)
+            if agent is not None:
+                agent.stop(drain=False)
             raise
-        if order.name:
-            address = started[0].address
-            self._names[order.name] = address
-            self._membership.ask_directory("set_address", [order.name, self.runtime.node, str(address)])
-        return [str(each.address) for each in started]
+        finally:
+            self._starting.discard(name)
+        return agent.address
 
     def _do_find(self, payload: bytes) -> str | None:
         """Return the address of the living agent of a name."""
@@ -254,9 +274,12 @@ class NodeHost:
         )
 
     def _report(self) -> MemberReport:
-        ended = [name for name, address in list(self._names.items()) if not self._lives(name, address)]
-        for name in ended:
+        ended = [(name, str(address)) for name, address in list(self._names.items()) if not self._lives(name, address)]
+        for name, _ in ended:
             self._names.pop(name, None)
+        for name, address in list(self._doubtful.items()):
+            if name not in self._starting:
+                ended += {(name, ""), (name, address)}
         return MemberReport(self._member(), ended, {name: str(address) for name, address in list(self._names.items())})
 
     def _lives(self, name: str, address: Address) -> bool:

@@ -246,6 +246,6 @@ class MemberLink:
 
 _TEXTS = {
     ENDED: "it is not there any more",
-    GIVEN_UP: "it has given this runtime up",
+    GIVEN_UP: "it has given this runtime up, which was silent for too long; a program has to connect again",
     STRANGER: "it does not know this runtime as a member of the cluster",
 }

@@ -50,6 +50,8 @@ class Membership:
         self._handles: dict[str, Any] = {}
         self.problem = ""
         """Why the directory cannot be reached; empty if it can."""
+        self._verdict = ""
+        """Why this process was given up; empty if it is a member."""
 
     def start(self, changed: Iterable[Callable[[ClusterView], None]], lost: Callable[[str], None]) -> None:
         """Report once, and then again and again, on a thread. Raises `ClusterUnavailable`."""
@@ -76,6 +78,11 @@ class Membership:
     def view(self) -> ClusterView:
         """The latest view."""
         return self._view
+
+    def check(self) -> None:
+        """Raise `ClusterUnavailable` if this process was given up."""
+        if self._verdict:
+            raise ClusterUnavailable(self.address, f"this program is no longer part of it: {self._verdict}; connect again")
 
     def nodes(self) -> list[ClusterMember]:
         """Return the living nodes, in the order of their names."""
@@ -117,7 +124,8 @@ class Membership:
         return self._homes.home(name)
 
     def handle(self, member: ClusterMember) -> Any:
-        """Return the handle of a node's Ray actor."""
+        """Return the handle of a node's Ray actor. Raises `ClusterUnavailable` if this process was given up."""
+        self.check()
         handle = self._handles.get(member.actor)
         if handle is None:
             handle = self._handles[member.actor] = rays.actor(member.actor)
@@ -127,6 +135,7 @@ class Membership:
 
     def ask_directory(self, method: str, value: Any = None, timeout: float = 10.0) -> Any:
         """Call the directory, and return the result. Raises `ClusterUnavailable`."""
+        self.check()
         outcome = decode(self._ask("call", method, encode(value), timeout=timeout), CallResult)
         if outcome.error:
             raise ClusterUnavailable(self.address, f"its directory failed: {outcome.error}")
@@ -148,6 +157,7 @@ class Membership:
         if view.verdict:
             self.problem = view.verdict
             if view.lost:
+                self._verdict = view.verdict
                 self._lost(view.verdict)
             return
         self._take(view)

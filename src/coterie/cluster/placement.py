@@ -123,4 +123,4 @@ def _fits(member: ClusterMember, placement: Placement) -> bool:
 def _wanted(placement: Placement) -> str:
     parts = [f"the label {key}={value}" for key, value in placement.labels.items()]
     parts += [f"{amount:g} of the resource {key!r}" for key, amount in placement.resources.items()]
-    return " and ".join(parts) or "room for agents (all are draining, or none has started)"
+    return " and ".join(parts)

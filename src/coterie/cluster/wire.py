@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-PROTOCOL = 2
+PROTOCOL = 3
 """The version of all that crosses Ray's calls and the links. Nodes of different versions refuse each other."""
 VERSION = version("coterie")
 
@@ -81,13 +81,20 @@ class ClusterSettings(msgspec.Struct, frozen=True):
     idle: float = 60.0
     """Seconds without messages after which a durable agent is passivated."""
 
+    def __repr__(self) -> str:
+        shown = ", ".join(
+            f"{key}={getattr(self, key)!r}" for key in self.__struct_fields__ if key not in ("store", "runtime_env")
+        )
+        # The address has a password, and the environment may have keys.
+        return f"<ClusterSettings {shown}, {'with' if self.store else 'without'} a store>"
+
 
 class MemberReport(msgspec.Struct, frozen=True):
     """A sign of life of a member."""
 
     member: ClusterMember
-    ended: list[str] = []
-    """The names of agents of the cluster that have ended there."""
+    ended: list[tuple[str, str]] = []
+    """The names of agents of the cluster that have ended there, with their addresses; without one for an agent that did not start."""
     names: dict[str, str] | None = None
     """All names that its agents hold, with their addresses, if it reports to this directory for the first time."""
     members: list[ClusterMember] = []

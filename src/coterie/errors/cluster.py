@@ -32,6 +32,12 @@ class NoNodeFits(ClusterError, LookupError):
     """No living node of the cluster has the labels or resources that an agent needs."""
 
     def __init__(self, wanted: str, nodes: Iterable[str]) -> None:
+        if not wanted:
+            super().__init__(
+                f"no node takes agents: all are draining or starting, of {_list(nodes)}; wait, or let a machine join by `coterie "
+                "cluster join ADDRESS`"
+            )
+            return
         super().__init__(
             f"no node has {wanted}; there are {_list(nodes)}: start one with that, such as `coterie cluster join --label "
             "KEY=VALUE --resource NAME=NUMBER`, or ask for less"
