@@ -123,7 +123,7 @@ def test_bad_input_is_one_clear_error_each(cluster: Cluster, machines: Machines)
         cluster.spawn(Counter, placement=Placement(resources={"gpu": 2}))
     with pytest.raises(LookupError, match="no living node 'c'; it has a, b"):
         cluster.spawn(Counter, node="c")
-    with pytest.raises(InvalidSetting, match="node and placement: need one of them"):
+    with pytest.raises(InvalidSetting, match="node and placement': need one of them"):
         cluster.spawn(Counter, node="a", placement=Placement(labels={"zone": "y"}))
     for name in ("", "a#b", 5):
         with pytest.raises(DefinitionError, match="it cannot name an agent"):

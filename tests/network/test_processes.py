@@ -210,6 +210,7 @@ def test_a_meeting_goes_on_when_a_members_node_is_killed(network: Callable[..., 
         (['agents = { a = "nowhere:Ada" }'], r"nodes.there.agents.a: there is no module 'nowhere'"),
         (['agents = { a = "tests.network.people:Eve" }'], r"agents.a: tests.network.people has no Eve"),
         (['agents = { a = "tests.network.people:Mark" }'], r"is not a subclass of coterie.Agent"),
+        (['agents = { "a#b" = "tests.network.people:Ada" }'], r"nodes.there.agents.a#b: name='a#b': it cannot name an agent"),
         (['setup = "tests.network.people:fail"'], r"nodes.there.setup: .* raised ValueError: no coffee"),
     ],
 )

@@ -17,7 +17,7 @@ from coterie import Agent, AgentDown, AgentRef, AgentStopped, AskCancelled, Requ
 from coterie.errors import AskTimeout, EncodeFailed, HandlerFailed, TopologyError, TransportError
 from coterie.messaging import Reason
 from coterie.network import KeyPair, NetworkTransport, NodeEntry, Topology, diagnose
-from coterie.network.handshake import PROTOCOL, Hello, encode, objection
+from coterie.network.handshake import PROTOCOL, Hello, StatusQuestion, encode, objection
 from coterie.network.peer import Peer
 from coterie.testing import eventually
 from coterie.testing.conformance.base import Echo, Note, Notes, Recorder, Sleep
@@ -273,6 +273,34 @@ def test_the_diagnosis_tells_who_reaches_whom_and_why_not() -> None:
         ]
         for source in ("(this command)", "one", "two"):
             assert "refused: no process listens on" in found[source, "three"].detail
+
+
+def test_diagnoses_that_come_at_once_share_a_thread(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    probes, goes_on = [], threading.Event()
+
+    def probe(address: str, timeout: float) -> str:
+        probes.append(address)
+        assert goes_on.wait(20)
+        return "refused"
+
+    monkeypatch.setattr("coterie.network.incoming.probe", probe)
+    hosts.start("one")
+    with zmq.Context() as context, ExitStack() as stack:
+        visitors = [stack.enter_context(context.socket(zmq.DEALER)) for _ in range(5)]
+        for each in visitors:
+            each.linger = 0
+            each.connect(f"tcp://{hosts.topology.nodes['one'].address}")
+            each.send_multipart([b"T", encode(Hello(PROTOCOL, "1", "two", "", "one", 1))])
+            assert each.poll(20_000), "no answer came"
+            each.recv_multipart()
+            each.send_multipart([b"T", encode(StatusQuestion())])
+        thread = hosts.transports["one"]._thread
+        assert thread is not None
+        eventually(lambda: len(thread._incoming._asking) == 5, timeout=20)
+        goes_on.set()
+        for each in visitors:
+            assert each.poll(20_000), "no answer came"
+    assert len(probes) == 1
 
 
 def test_a_clock_that_differs_is_named(hosts: Hosts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from coterie.concurrency import Signal
-from coterie.errors import TopologyError, describe
+from coterie.errors import CoterieError, TopologyError, describe
 from coterie.orchestrator.finding import find_object
 from coterie.runtime import Agent, Runtime
 
@@ -89,7 +89,10 @@ def _set_up(where: str, name: str, runtime: Runtime, network: Any, folder: Path)
         if not (isinstance(kind, type) and issubclass(kind, Agent)):
             problem = f"nodes.{name}.agents.{agent}: {table['agent']} is not a subclass of coterie.Agent; derive it from that"
             raise TopologyError(where, [problem])
-        runtime.spawn(kind, *table.get("arguments", ()), name=agent)
+        try:
+            runtime.spawn(kind, *table.get("arguments", ()), name=agent)
+        except CoterieError as error:
+            raise TopologyError(where, [f"nodes.{name}.agents.{agent}: {error}"]) from error
     return [each.name for each in runtime.agents()]
 
 

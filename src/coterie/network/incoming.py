@@ -29,6 +29,7 @@ from coterie.network.handshake import (
     objection,
 )
 from coterie.network.outgoing import LocalNode, OutgoingConnection
+from coterie.network.peer import PeerStatus
 from coterie.network.sockets import probe, sent
 
 _log = logging.getLogger(__name__)
@@ -76,6 +77,8 @@ class IncomingConnections:
         """The connections of each peer, oldest first. Each has its own, so that no other can push them out."""
         self._visitors: OrderedDict[bytes, str] = OrderedDict()
         """The connections of diagnoses."""
+        self._asking: list[bytes] = []
+        """The connections of the diagnoses that wait for an answer."""
         self._held: list[tuple[bytes, Hello]] = []
         """The hellos that came before peers were admitted."""
         self._admits = False
@@ -161,20 +164,28 @@ class IncomingConnections:
                 del self._sessions[routes.popleft()]
 
     def _report(self, route: bytes) -> None:
-        """Answer a diagnosis. The reasons for missing connections are found on a thread of its own."""
+        """Answer a diagnosis. The reasons for missing connections are found on a thread, one for all that ask meanwhile."""
         nodes = self._local.topology.nodes
         statuses = [line.peer.status() for line in self._outgoing.values()]
+
+        def answer_all(found: list[PeerStatus]) -> None:
+            asking, self._asking = self._asking, []
+            for each in asking:
+                self._answer(each, StatusReply(found))
 
         def explain() -> None:
             found = []
             for status in statuses:
                 why = "" if status.connected else probe(nodes[status.name].address, _PROBE)
                 found.append(msgspec.structs.replace(status, detail=why) if why else status)
-            self._call(lambda: self._answer(route, StatusReply(found)))
+            self._call(lambda: answer_all(found))
 
         if all(status.connected for status in statuses):
             self._answer(route, StatusReply(statuses))
-        else:
+            return
+        if len(self._asking) < _SESSIONS:
+            self._asking.append(route)
+        if len(self._asking) == 1:
             start_thread(explain, f"{self._local.runtime}-diagnosis")
 
     def _answer(self, route: bytes, talk: Talk) -> None:
