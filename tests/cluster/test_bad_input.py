@@ -16,6 +16,7 @@ from coterie.durable import Claims, Identity
 from coterie.errors import StorageUnavailable
 from coterie.errors.cluster import ClusterUnavailable, LeaseLost
 from coterie.interop import ServingOptions
+from coterie.kernel import SystemClock
 from coterie.orchestrator.assistants.opening import load_assistant
 from coterie.orchestrator.assistants.spreading import spread
 from coterie.storage import open_database
@@ -143,6 +144,25 @@ def test_a_node_that_cannot_renew_its_lease_handles_nothing(postgres_process: Po
         # Nothing renews it, as without PostgreSQL.
         eventually(lambda: keys.seconds_left == 0.0)
         with pytest.raises(LeaseLost, match="node left does not hold its lease"):
+            keys.check(fence)
+
+
+def test_a_machine_that_was_suspended_for_longer_than_its_lease_handles_nothing(
+    postgres_process: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Suspended(SystemClock):
+        @staticmethod
+        def elapsed() -> float:
+            return SystemClock.elapsed() + 60.0
+
+    address = postgres_process.fresh()
+    with open_database(address) as data, open_database(address) as leases:
+        keys = KeyPlacement("left", data, leases, 30.0, lambda _: None)
+        fence = keys.claim(Identity("account", "42"))
+        keys.check(fence)
+        # The monotonic clock stands still while a machine is suspended.
+        monkeypatch.setattr("coterie.cluster.keys._clock", Suspended())
+        with pytest.raises(LeaseLost):
             keys.check(fence)
 
 

@@ -86,12 +86,14 @@ def status(
     from coterie.cluster.machine import machines_without_nodes  # noqa: PLC0415 - as above
 
     console = Console(highlight=False)
-    machines = machines_without_nodes(address)
-    if machines is not None:
-        console.print(f"no program has connected yet: no nodes, on the machines {escape(', '.join(machines))}", soft_wrap=True)
-        return
-    with Cluster.connect(address, nodes=0, timeout=timeout, name="status") as connected:
-        found = connected.status()
+    with machines_without_nodes(address) as machines:
+        if machines is not None:
+            console.print(
+                f"no program has connected yet: no nodes, on the machines {escape(', '.join(machines))}", soft_wrap=True
+            )
+            return
+        with Cluster.connect(address, nodes=0, timeout=timeout, name="status") as connected:
+            found = connected.status()
     table = Table("node", "address", "agents", "handled", "state", "labels", "version")
     for name, entry in found["nodes"].items():
         labels = " ".join(
@@ -117,10 +119,11 @@ def drain(
     from coterie.cluster.machine import machines_without_nodes  # noqa: PLC0415 - as above
     from coterie.errors.cluster import UnknownNode  # noqa: PLC0415 - as above
 
-    if machines_without_nodes(address) is not None:
-        raise UnknownNode(node, [])
-    with Cluster.connect(address, nodes=0, name="drain") as connected:
-        connected.drain(node, timeout)
+    with machines_without_nodes(address) as machines:
+        if machines is not None:
+            raise UnknownNode(node, [])
+        with Cluster.connect(address, nodes=0, name="drain") as connected:
+            connected.drain(node, timeout)
     Console(highlight=False).print(f"node {escape(node)} has stopped", soft_wrap=True)
 
 

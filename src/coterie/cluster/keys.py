@@ -60,8 +60,9 @@ class KeyPlacement:
     """The placement of the durable agents of one node; see `coterie.runtime.entities.placement`. Safe from any thread.
 
     The node renews its lease every quarter of it. When it cannot, it handles no message of durable agents from the moment on at
-    which the lease would expire, whatever the database says; when it can again, it has a new name, and activates its agents
-    anew. `_owner` and `_until` change together, on one thread; a reader that sees one of both too early sees a lease that is over.
+    which the lease would expire, whatever the database says, and also if the machine was suspended meanwhile; when it can again,
+    it has a new name, and activates its agents anew. `_owner` and `_until` change together, on one thread; a reader that sees one of
+    both too early sees a lease that is over.
     """
 
     def __init__(self, node: str, data: Database, leases: Database, seconds: float, home: Callable[[str], str | None]) -> None:
@@ -92,7 +93,7 @@ class KeyPlacement:
     @property
     def seconds_left(self) -> float:
         """The seconds for which the lease holds; 0 if it is lost."""
-        return max(0.0, self._until - _clock.monotonic())
+        return max(0.0, self._until - _clock.elapsed())
 
     def nodes_changed(self) -> None:
         """Note that the homes of agents may have changed."""
@@ -138,7 +139,7 @@ class KeyPlacement:
 
     def check(self, fence: tuple[str, int]) -> None:
         """Raise `LeaseLost` if the claim of an agent does not hold any more, as far as this node knows."""
-        if fence[0] != self._owner or _clock.monotonic() >= self._until:
+        if fence[0] != self._owner or _clock.elapsed() >= self._until:
             raise LeaseLost(self._node, self._problem)
 
     def nudge(self, identity: Identity) -> None:
@@ -152,7 +153,7 @@ class KeyPlacement:
     # The lease.
 
     def _begin(self) -> None:
-        owner, now = f"{self._node}-{secrets.token_hex(6)}", _clock.monotonic()
+        owner, now = f"{self._node}-{secrets.token_hex(6)}", _clock.elapsed()
         self._leases.begin_lease(owner, self._seconds)
         self._until = 0.0
         self._owner = owner
@@ -161,7 +162,7 @@ class KeyPlacement:
 
     def _renew(self) -> None:
         while not self._closed.wait(self._seconds / 4):
-            now = _clock.monotonic()
+            now = _clock.elapsed()
             try:
                 if self._leases.renew_lease(self._owner, self._seconds):
                     self._until = now + _SAFE * self._seconds

@@ -10,7 +10,8 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -105,15 +106,17 @@ def _stop(found: list[psutil.Process], *, force: bool) -> int:
     return len(found)
 
 
-def machines_without_nodes(address: str) -> list[str] | None:
-    """Return the names of the machines of a cluster to which no program has connected yet; None if one has.
+@contextmanager
+def machines_without_nodes(address: str) -> Iterator[list[str] | None]:
+    """Give the names of the machines of a cluster to which no program has connected yet; None if one has.
 
-    This process stays connected to Ray. Raises `ClusterUnavailable`.
+    This process is connected to Ray within. Raises `ClusterUnavailable`.
     """
     rays.connect(address, None)
-    if rays.has_directory():
-        return None
-    return sorted(rays.name_of(each) for each in rays.machines().values())
+    try:
+        yield None if rays.has_directory() else sorted(rays.name_of(each) for each in rays.machines().values())
+    finally:
+        rays.disconnect()
 
 
 def _own_processes(mark: str = "") -> list[psutil.Process]:

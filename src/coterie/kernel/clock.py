@@ -46,11 +46,20 @@ class DrivenClock(Clock, Protocol):
         ...
 
 
+_WITH_SUSPENSION: int | None = getattr(machine, "CLOCK_BOOTTIME", None)
+
+
 class SystemClock:
     """The clocks of the machine."""
 
     time = staticmethod(machine.time)
     monotonic = staticmethod(machine.monotonic)
+
+    @staticmethod
+    def elapsed() -> float:
+        """Return seconds since a fixed moment, as `monotonic`, with the time for which the machine was suspended, if it can tell."""
+        return machine.clock_gettime(_WITH_SUSPENSION) if _WITH_SUSPENSION is not None else machine.monotonic()
+
     processor = staticmethod(machine.process_time)
     """Seconds of processor time that this process has used, over all its threads."""
     thread = staticmethod(machine.thread_time)
