@@ -177,6 +177,20 @@ def test_a_class_keeps_the_name_it_was_registered_with() -> None:
     assert codec.unpack(Codec().pack(Moved("a")), Message) == Moved("a")
 
 
+def test_another_class_that_takes_a_name_is_read_from_then_on() -> None:
+    class Later(Message, tag="Moved"):
+        text: str
+        note: str = ""
+
+    codec = Codec()
+    codec.register(Moved, "place:Moved")
+    packed = codec.pack(Moved("a"))
+    for _ in range(2):
+        assert codec.unpack(packed, Message) == Moved("a")
+    codec.register(Later, "place:Moved")
+    assert codec.unpack(packed, Message) == Later("a")
+
+
 class Count(int):
     pass
 

@@ -85,6 +85,38 @@ def test_whatever_arrives_is_delivered_once_and_in_order_and_the_rest_is_counted
         assert statistics.late <= statistics.lost
 
 
+@settings(deadline=None)
+@given(st.lists(st.lists(st.integers(0, 11), max_size=8), max_size=8))
+def test_frames_that_arrive_together_are_delivered_as_one_by_one(batches: list[list[int]]) -> None:
+    ends, single = Ends(), Ends()
+    frames, same = ends.send(12), single.send(12)
+    for batch in batches:
+        ends.there.receive_all([frames[n] for n in batch])
+        for n in batch:
+            single.there.receive(same[n])
+    for each in (ends, single):
+        each.clock.advance(100.0)
+    assert ends.arrived == single.arrived
+    assert ends.there.statistics == single.there.statistics
+
+
+def test_a_batch_may_hold_anything() -> None:
+    ends = Ends()
+    other = Link("other", ends.wire, ends.timers, lambda *_: None)
+    frames = ends.send(3)
+    other.send("there", b"7")
+    question = ends.wire.frames.pop()[1]
+    ends.here._ask_for_life("there")
+    heartbeat = ends.wire.frames.pop()[1]
+    arrived: list[tuple[str, bytes]] = []
+    there = Link("there", ends.wire, ends.timers, lambda source, payload: arrived.append((source, payload)))
+    there.receive_all([frames[0], b"no frame", frames[1], heartbeat, question, frames[2], frames[2]])
+    assert arrived == [("here", b"0"), ("here", b"1"), ("other", b"7"), ("here", b"2")]
+    assert (there.statistics.malformed, there.statistics.duplicates) == (1, 1)
+    # The heartbeat was answered.
+    assert [target for target, _ in ends.wire.frames] == ["here"]
+
+
 def test_frames_that_are_early_wait_for_those_before_them() -> None:
     ends = Ends()
     frames = ends.send(4)

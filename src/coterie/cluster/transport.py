@@ -17,11 +17,13 @@ from coterie.cluster.link_keys import LinkKeys
 from coterie.cluster.link_thread import READ, LinkThread
 from coterie.cluster.member_link import BATCH_BYTES, MemberLink
 from coterie.cluster.wire import ClusterMember, LinkPlace
-from coterie.concurrency import AutoResetEvent, Completion, Rank, new_lock
+from coterie.concurrency import AutoResetEvent, Rank, new_lock
 from coterie.concurrency.forks import register_fork_handler, unregister_fork_handler
 from coterie.errors import TransportError
 from coterie.kernel import SystemClock
 from coterie.messaging import Receive
+from coterie.messaging.frame_queue import FrameQueue
+from coterie.messaging.queued_transport import QueuedTransport
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ class Members(Protocol):
         ...
 
 
-class RayTransport:
+class RayTransport(QueuedTransport):
     """Carries the frames of one runtime of a cluster on Ray; see `coterie.messaging.Transport`.
 
     Ray starts and watches the members, and carries their places and keys through the directory. The frames travel over TCP
@@ -84,7 +86,6 @@ class RayTransport:
         self._ended: OrderedDict[str, str] = OrderedDict()
         self._incoming: dict[IncomingLink, None] = {}
         self._node = ""
-        self._receive: Receive | None = None
         self._thread: LinkThread | None = None
         self._admissions: Admissions | None = None
         self._closed = False
@@ -110,15 +111,6 @@ class RayTransport:
         )
         self._admissions.start()
 
-    def send(self, source: str, target: str, frame: bytes) -> None:  # noqa: ARG002 - it serves one runtime
-        """Queue a frame for a runtime, and send it unless many come together. Raises `TransportError` if it cannot arrive."""
-        peer = self.outbox(target)
-        if peer is not None:
-            peer.put(target, frame)
-            peer.flush()
-        elif self._receive is not None:
-            self._receive(frame)
-
     def outbox(self, target: str) -> MemberLink | None:
         """Return the queue of the frames to a runtime; None for the own one. Raises `TransportError` if it is no member."""
         if self._closed:
@@ -128,10 +120,10 @@ class RayTransport:
             peer = self._meet(target)
         return peer
 
-    def room(self, target: str) -> Completion | None:
-        """Return None if a sender need not wait, or a completion: it is done when there is room, or after `send_timeout`."""
+    def queue_of(self, target: str) -> FrameQueue | None:
+        """Return the queue of the frames to a runtime, if there is one."""
         peer = self._peers.get(target)
-        return None if peer is None or peer.outbox.has_room else peer.outbox.room(_clock.monotonic())
+        return None if peer is None else peer.outbox
 
     def close(self, node: str) -> None:
         """Send what waits, for a second at most, and send and receive no more."""
@@ -252,16 +244,14 @@ class RayTransport:
 
     def _take(self, source: str, batch: memoryview) -> None:
         """Take a batch of frames."""
-        receive = self._receive
-        if receive is None or source in self._ended:
+        if self._receive is None or source in self._ended:
             return
         try:
             frames = _BATCH.decode(batch)
         except msgspec.DecodeError as error:
             _log.warning("a batch of %d bytes from %s makes no sense and was discarded: %s", len(batch), source, error)
             return
-        for frame in frames:
-            receive(frame)
+        self.deliver(frames)
 
 
 def _listen(host: str) -> socket.socket:

@@ -66,6 +66,8 @@ class Codec:
         )
         """What `pack` needs of a class, while its name leads to it: the name, those fields, and whether it is generic."""
         self._decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
+        self._unpacking: dict[str, tuple[type, type, Callable[[bytes], Any]]] = {}
+        """What `unpack` needs of a name, while it leads to its class: that class, the base it was found for, and the decoder."""
         # Classes that are made by functions are not kept alive.
         self._kinds: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
         self._names: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
@@ -117,12 +119,25 @@ class Codec:
         `forms` has the types of generic classes with their arguments, such as `Box[int]` for `Box`: the class of a value
         does not know them. Without them an object in a field of such a type would arrive as plain data, and is refused.
         """
+        known = self._unpacking.get(packed.kind)
+        if known is not None and known[1] is base and not packed.open and (not forms or known[0] not in forms):
+            try:
+                found: T = known[2](packed.body)
+            except Exception:  # noqa: BLE001 - below it succeeds, or fails with the error for the caller
+                found = None  # type: ignore[assignment] # as above
+            if found is not None:
+                return found
         kind = self.resolve(packed.kind, base)
         form: Any = kind if forms is None else forms.get(kind, kind)
         if packed.open and form is kind:
             problem = f"the types of its parts are not known; annotate its handler with them, such as {kind.__qualname__}[Item]"
             raise DecodeFailed(packed.kind, problem)
         value: T = self.decode(packed.body, form)
+        decoder = self._decoders.get(kind) if form is kind else None
+        if decoder is not None:
+            if len(self._unpacking) >= _DECODERS:
+                self._unpacking.clear()
+            self._unpacking[packed.kind] = kind, base, decoder.decode
         return value
 
     def register(self, kind: type, name: str = "") -> str:
@@ -136,6 +151,7 @@ class Codec:
         if before is not kind:
             if before is not None:
                 self._packing.pop(before, None)
+            self._unpacking.pop(name, None)
             self._kinds[name] = kind
             self._names[kind] = name
             self._packing.pop(kind, None)

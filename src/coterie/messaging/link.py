@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from coterie.concurrency import Rank, Timer, Timers, new_lock
 from coterie.errors import TransportError
 from coterie.messaging.liveness import PeerLiveness
-from coterie.messaging.transport import QueueingTransport, Transport
+from coterie.messaging.transport import BatchingTransport, QueueingTransport, Transport
 
 _log = logging.getLogger(__name__)
 
@@ -117,6 +117,8 @@ class Link:
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(_Frame)
         self.liveness = PeerLiveness(timers, silence, self._ask_for_life, lost, self._forget)
+        if isinstance(transport, BatchingTransport):
+            transport.bind_batches(self.receive_all)
         transport.bind(node, self.receive)
 
     def send(self, node: str, payload: bytes) -> None:
@@ -151,35 +153,64 @@ class Link:
 
     def receive(self, data: bytes) -> None:
         """Take a frame from the transport."""
+        frame = self._decoded(data)
+        if frame is not None:
+            self._take(frame.source, frame.sequence, (frame.payload,))
+
+    def receive_all(self, batch: Sequence[bytes]) -> None:
+        """Take frames that arrive together from the transport: those that follow each other in one step."""
+        source, first, run = "", 0, list[bytes]()
+        for data in batch:
+            frame = self._decoded(data)
+            if frame is None:
+                continue
+            if run and frame.sequence == first + len(run) and frame.source == source:
+                run.append(frame.payload)
+                continue
+            if run:
+                self._take(source, first, run)
+            source, first, run = frame.source, frame.sequence, [frame.payload]
+        if run:
+            self._take(source, first, run)
+
+    def _decoded(self, data: bytes) -> _Frame | None:
+        """Return a frame to deliver; None for a heartbeat, which is answered, and for other data."""
         try:
             frame = self._decoder.decode(data)
         except (msgspec.DecodeError, RecursionError) as error:
             self._count("malformed")
             _log.warning("node %s: %d bytes that are not a frame were discarded: %s", self.node, len(data), error)
-            return
+            return None
+        if frame.sequence:
+            return frame
         if frame.source != self.node:
             self.liveness.heard(frame.source)
-        if not frame.sequence:
-            if frame.payload == _QUESTION:
-                with contextlib.suppress(TransportError):
-                    self._transport.send(self.node, frame.source, self._encoder.encode(_Frame(self.node, 0, _ANSWER)))
-            return
-        peer = self._peers.get(frame.source)
+        if frame.payload == _QUESTION:
+            with contextlib.suppress(TransportError):
+                self._transport.send(self.node, frame.source, self._encoder.encode(_Frame(self.node, 0, _ANSWER)))
+        return None
+
+    def _take(self, source: str, first: int, payloads: Sequence[bytes]) -> None:
+        """Deliver payloads of frames whose numbers follow each other, in their turn."""
+        if source != self.node:
+            self.liveness.heard(source)
+        peer = self._peers.get(source)
         if peer is None:
             with self._lock:
-                peer = self._peers.setdefault(frame.source, _Peer())
+                peer = self._peers.setdefault(source, _Peer())
         with peer.lock:
-            in_turn = frame.sequence == peer.expected and not (peer.early or peer.delivering or peer.deliverable)
+            in_turn = first == peer.expected and not (peer.early or peer.delivering or peer.deliverable)
             if in_turn:
                 # The common case: nothing is to be sorted.
-                peer.expected += 1
+                peer.expected += len(payloads)
                 peer.delivering = True
             else:
-                self._sort_in(peer, frame)
+                for sequence, payload in enumerate(payloads, first):
+                    self._sort_in(source, peer, sequence, payload)
         if in_turn:
-            self._deliver_all(frame.source, peer, (frame.payload,))
+            self._deliver_all(source, peer, payloads)
         if peer.deliverable:
-            self._hand_over(frame.source, peer)
+            self._hand_over(source, peer)
 
     def close(self) -> None:
         """Receive no more frames."""
@@ -213,22 +244,22 @@ class Link:
             counts = self._counts
             return LinkStatistics(**{**counts, "sent": counts["sent"] + sent, "delivered": counts["delivered"] + delivered})
 
-    def _sort_in(self, peer: _Peer, frame: _Frame) -> None:
-        if frame.sequence < peer.expected:
-            if frame.sequence in peer.given_up:
-                del peer.given_up[frame.sequence]
+    def _sort_in(self, source: str, peer: _Peer, sequence: int, payload: bytes) -> None:
+        if sequence < peer.expected:
+            if sequence in peer.given_up:
+                del peer.given_up[sequence]
                 self._count("late")
             else:
                 self._count("duplicates")
-        elif frame.sequence in peer.early:
+        elif sequence in peer.early:
             self._count("duplicates")
         else:
-            peer.early[frame.sequence] = self._timers.clock.monotonic(), frame.payload
+            peer.early[sequence] = self._timers.clock.monotonic(), payload
             expected = peer.expected
             self._release(peer)
             if len(peer.early) > self._most_early:
                 self._skip(peer)
-            self._watch_gap(frame.source, peer, moved=peer.expected != expected)
+            self._watch_gap(source, peer, moved=peer.expected != expected)
 
     def _watch_gap(self, source: str, peer: _Peer, *, moved: bool) -> None:
         """Keep a timer for the current gap: it fires when the first frame after the gap has waited for `patience`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from coterie.concurrency import Completion, Rank, new_lock
@@ -10,6 +10,8 @@ from coterie.errors import TransportError
 
 Receive: TypeAlias = Callable[[bytes], None]
 """The handler of a runtime for frames that arrive. It never blocks and never raises."""
+ReceiveAll: TypeAlias = Callable[[Sequence[bytes]], None]
+"""The same for several frames that have arrived together, in their order."""
 
 
 class Transport(Protocol):
@@ -50,6 +52,15 @@ class QueueingTransport(Protocol):
 
     def outbox(self, target: str) -> FrameOutbox | None:
         """Return the queue of the frames to a node; None if `send` delivers them at once. Raises `TransportError`."""
+        ...
+
+
+@runtime_checkable
+class BatchingTransport(Protocol):
+    """A transport whose frames often arrive several together, which the link takes in one step."""
+
+    def bind_batches(self, receive: ReceiveAll) -> None:
+        """Deliver frames that arrive together to `receive` rather than one by one. Called before `bind`."""
         ...
 
 

@@ -58,7 +58,7 @@ class IncomingConnections:
         local: LocalNode,
         listener: zmq.Socket[bytes],
         outgoing: Mapping[str, OutgoingConnection],
-        receive: Callable[[bytes], None],
+        deliver: Callable[[list[bytes]], None],
         call: Callable[[Callable[[], object]], None],
         *,
         authenticated: bool,
@@ -66,7 +66,7 @@ class IncomingConnections:
         self._local = local
         self._listener = listener
         self._outgoing = outgoing
-        self._receive = receive
+        self._deliver = deliver
         self._call = call
         self._authenticated = authenticated
         self._own = BATCH + local.runtime.encode()
@@ -110,8 +110,7 @@ class IncomingConnections:
             try:
                 if kind.bytes == self._own:
                     if session is not None and (user is None or user == session):
-                        for frame in decode_batch(body.buffer):
-                            self._receive(frame)
+                        self._deliver(decode_batch(body.buffer))
                 elif kind.bytes == TALK:
                     self._handle(route, session, decode_talk(body.buffer), user)
             except msgspec.DecodeError:

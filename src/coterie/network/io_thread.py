@@ -46,7 +46,7 @@ class IoThread:
         self,
         local: LocalNode,
         peers: Mapping[str, Peer],
-        receive: Callable[[bytes], None],
+        deliver: Callable[[list[bytes]], None],
         sockets: Sockets,
         context: zmq.Context[zmq.Socket[bytes]],
     ) -> None:
@@ -69,7 +69,7 @@ class IoThread:
         }
         self._lines = list(lines.values())
         self._incoming = IncomingConnections(
-            local, self._listener, lines, receive, self.call, authenticated=self._zap is not None
+            local, self._listener, lines, deliver, self.call, authenticated=self._zap is not None
         )
         self._handlers: dict[Any, tuple[int, Callable[[int], object]]] = {
             self._wakes.fileno(): (0, self._drain_wakes),

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 
 import zmq
 
-from coterie.concurrency import Completion, Rank, Signal, new_lock
+from coterie.concurrency import Rank, Signal, new_lock
 from coterie.concurrency.forks import register_fork_handler, unregister_fork_handler
 from coterie.errors import TopologyError, TransportError
 from coterie.kernel import Address, SystemClock
 from coterie.messaging import Receive
+from coterie.messaging.queued_transport import QueuedTransport
 from coterie.network.io_thread import IoThread
 from coterie.network.keys import KeyPair
 from coterie.network.outgoing import LocalNode
@@ -26,7 +27,7 @@ _ENDED = 1_000
 """Ended runtimes that are remembered."""
 
 
-class NetworkTransport:
+class NetworkTransport(QueuedTransport):
     """Connects one runtime to the runtimes of the other nodes of a topology, over ZeroMQ.
 
     ::
@@ -67,7 +68,6 @@ class NetworkTransport:
         self._by_node: dict[str, Peer] = {}
         self._ended: OrderedDict[str, str] = OrderedDict()
         self._node = ""
-        self._receive: Receive | None = None
         self._thread: IoThread | None = None
 
     def __repr__(self) -> str:
@@ -84,7 +84,7 @@ class NetworkTransport:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         local = LocalNode(self.name, node, self.topology, self._renewed)
         try:
-            thread = IoThread(local, self._peers, receive, Sockets(self.topology, self._keys, context), context)
+            thread = IoThread(local, self._peers, self.deliver, Sockets(self.topology, self._keys, context), context)
         except BaseException:
             context.destroy(0)
             self._node = ""
@@ -98,15 +98,6 @@ class NetworkTransport:
         if self._admit:
             thread.admit()
 
-    def send(self, source: str, target: str, frame: bytes) -> None:  # noqa: ARG002 - it serves one runtime
-        """Queue a frame for a runtime. Never blocks. Raises `TransportError` if it is unknown, has ended, or takes no more."""
-        peer = self.outbox(target)
-        if peer is not None:
-            peer.put(target, frame)
-            peer.flush()
-        elif self._receive is not None:
-            self._receive(frame)
-
     def outbox(self, target: str) -> Peer | None:
         """Return the queue of the frames to a runtime; None for the own one. Raises `TransportError` if it is unknown."""
         if self._thread is None:
@@ -116,10 +107,9 @@ class NetworkTransport:
             raise TransportError(self._reason(target))
         return peer
 
-    def room(self, target: str) -> Completion | None:
-        """Return None if a sender need not wait, or a completion: it is done when there is room, or after `send_timeout`."""
-        peer = self._by_node.get(target)
-        return None if peer is None or peer.has_room else peer.room(self._clock.monotonic())
+    def queue_of(self, target: str) -> Peer | None:
+        """Return the queue of the frames to a runtime, if there is one."""
+        return self._by_node.get(target)
 
     def close(self, node: str) -> None:
         """Send what is queued, for a second at most, say goodbye to the peers, and disconnect."""
