@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -19,10 +20,8 @@ from coterie.testing.waiting import eventually, wait_until_idle
 class OneProcess:
     """What limits need of a cluster, in one runtime."""
 
-    class settings:  # noqa: N801 - as an attribute of a cluster
-        store = ""
-
     def __init__(self, runtime: Runtime) -> None:
+        self.settings = SimpleNamespace(store="")
         self.runtime = runtime
         self.spawned = 0
 
@@ -127,6 +126,30 @@ def test_a_budget_without_a_store_ends_with_its_agent_and_nothing_more_is_sent(p
     keeper.stop().result(20)
     with pytest.raises(ModelUnavailable, match="the spending of 'shared' was lost with its node"):
         asyncio.run(use())
+
+
+def test_with_a_store_rates_rest_also_for_a_gateway_that_is_new(
+    place: OneProcess, clock: ManualClock, postgres_url: str
+) -> None:
+    place.settings.store = postgres_url
+    rates = RateLimits(requests_per_minute=2)
+    first, second, answered = limits(place, limits=rates), limits(place, limits=rates), list[float]()
+    with gateway(first, clock, answered) as one, gateway(second, clock, answered) as other:
+        for _ in range(2):
+            one.submit(question()).result(20)
+        keeper = place.find("budget-shared")
+        assert keeper is not None
+        keeper.stop().result(20)
+        waiting = other.submit(question())
+
+        def over() -> bool:
+            clock.advance(0.1)
+            return waiting.done
+
+        eventually(over, timeout=20.0)
+        assert waiting.result(20).text == "ten"
+    # The time of the database goes on meanwhile, a little.
+    assert answered[2] - answered[1] > 30.0
 
 
 def test_rates_begin_after_a_minute_of_rest_when_their_agent_moves(place: OneProcess, clock: ManualClock) -> None:

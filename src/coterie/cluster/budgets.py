@@ -30,7 +30,15 @@ _CHARACTERS = 4
 _WINDOW = 60.0
 _WITHIN = 30.0
 """Seconds that an agent of a budget has to take the end of a turn."""
-_SCHEMA = Schema("cluster_budgets", ("CREATE TABLE cluster_budgets (name TEXT PRIMARY KEY, spent TEXT NOT NULL);",))
+_SCHEMA = Schema(
+    "cluster_budgets",
+    (
+        "CREATE TABLE cluster_budgets (name TEXT PRIMARY KEY, spent TEXT NOT NULL);",
+        "ALTER TABLE cluster_budgets ADD COLUMN at DOUBLE PRECISION NOT NULL DEFAULT 0;",
+    ),
+)
+_NOW = "CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)"
+"""The time of the database, in seconds."""
 
 _encode = msgspec.json.encode
 
@@ -78,6 +86,7 @@ class ModelBudgetKeeper(Agent):
         rest: float = 0.0,
     ) -> None:
         self._name = name
+        self._has_rates = limits.requests_per_minute is not None or limits.tokens_per_minute is not None
         self._ends: dict[str, asyncio.Future[EndModelTurn]] = {}
         self._store = store
         self._rest = rest
@@ -98,9 +107,12 @@ class ModelBudgetKeeper(Agent):
     def _open(self) -> Database:
         database = open_database(self._store)
         database.migrate(_SCHEMA)
-        row = database.row("SELECT spent FROM cluster_budgets WHERE name = ?", (self._name,))
+        row = database.row(f"SELECT spent, {_NOW} - at FROM cluster_budgets WHERE name = ?", (self._name,))  # noqa: S608 - our own
         if row is not None:
             self._ledger.restore(msgspec.json.decode(row[0]))
+        if self._has_rates:
+            # The earlier agent stored the time of each request, so this one knows better than the gateway that has started it.
+            self._rest = 0.0 if row is None else min(_WINDOW, max(0.0, _WINDOW - row[1]))
         return database
 
     def on_stop(self) -> None:
@@ -144,7 +156,8 @@ class ModelBudgetKeeper(Agent):
         text = _encode(self._ledger.snapshot(reserved=True)).decode()
         await self._database.write(
             lambda write: write.execute(
-                "INSERT INTO cluster_budgets VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET spent = excluded.spent",
+                f"INSERT INTO cluster_budgets VALUES (?, ?, {_NOW}) "  # noqa: S608 - our own
+                "ON CONFLICT (name) DO UPDATE SET spent = excluded.spent, at = excluded.at",
                 (self._name, text),
             )
         )
@@ -233,7 +246,8 @@ class ClusterLimits:
     the requests, and `price` is needed for dollars that are reserved; the real costs are those that gateways report. If
     its node dies another agent takes over at the next attempt. With a store of the cluster it goes on with what was spent,
     requests on their way included; without a store, a `Budget` ends with its node, and gateways that have used it send
-    nothing more. Rates begin again after a minute of rest, so no window lets more through.
+    nothing more. Rates begin again after a minute of rest, so no window lets more through; without a store, the gateway that
+    starts the next agent must have used the one before.
     """
 
     def __init__(
