@@ -221,5 +221,6 @@ def _run(command: str, arguments: Sequence[str], token: Path | None, mark: str) 
     if "InvalidAuthToken" in done.stdout + done.stderr:
         raise ClusterError(f"this machine is not let in: it has another token than the cluster, or none; {rays.ADMISSION}")
     if done.returncode != 0:
-        lines = [line for line in (done.stderr or done.stdout).strip().splitlines() if line.strip()]
+        lines = [line.strip() for line in (done.stderr or done.stdout).splitlines()]
+        lines = [line for line in lines if line and not line.startswith("File ")]
         raise ClusterError(f"`ray {command}` failed: {' '.join(lines[-3:])}; look at /tmp/ray/session_latest/logs")
