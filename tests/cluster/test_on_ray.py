@@ -143,6 +143,21 @@ def test_bad_input_is_one_clear_error_each(cluster: Cluster, machines: Machines)
         Cluster.connect(machines.address, settings={"store": "agents.db"})
 
 
+def test_a_program_listens_at_the_ports_of_its_machine(
+    cluster: Cluster, machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = cluster.spawn(Counter, name="behind a wall", node="a")
+    monkeypatch.setenv("COTERIE_PORTS", "21500-21599")
+    with Cluster.connect(machines.address, nodes=2, name="walled") as walled:
+        found = walled.find("behind a wall")
+        assert found is not None
+        # The node connects to it for the answer.
+        assert found.ask(Add(1)).result(20) == 1
+        (own,) = [each for each in walled._membership.view.members if each.runtime == walled.runtime.node]
+        assert 21_500 <= own.place.port <= 21_599
+    agent.stop().result(10)
+
+
 # Durable agents.
 
 

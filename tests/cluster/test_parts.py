@@ -341,7 +341,7 @@ def test_what_ray_would_not_take_is_one_error_before_anything_is_started(
 def test_a_start_that_fails_leaves_no_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     left: list[subprocess.Popen[bytes]] = []
 
-    def run(command: str, arguments: Any, token: Path | None, mark: str) -> None:
+    def run(command: str, arguments: Any, token: Path | None, mark: str, ports: str) -> None:
         wait = [sys.executable, "-c", "input()"]
         left.append(subprocess.Popen(wait, stdin=subprocess.PIPE, env={**os.environ, machine.MARK: mark}))  # noqa: S603 - of a test
         raise ClusterError("`ray start` failed")

@@ -25,6 +25,22 @@ RESOURCES = Annotated[
 CPUS = Annotated[
     int | None, typer.Option("--cpus", min=0, help="CPUs for Ray; 0 for a machine without a node.", show_default=False)
 ]
+PORTS = Annotated[
+    str,
+    typer.Option(
+        "--ports",
+        help="The ports at which its node and programs listen, such as 20000-20100; by default any.",
+        show_default=False,
+    ),
+]
+MORE = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ray",
+        help="A further option of `ray start`, such as --node-manager-port=20101; may be given again.",
+        show_default=False,
+    ),
+]
 ADDRESS = Annotated[str, typer.Option("--address", help="The address of the head; auto for this machine's cluster.")]
 
 
@@ -37,6 +53,8 @@ def start(
     label: LABELS = None,
     resource: RESOURCES = None,
     cpus: CPUS = None,
+    ports: PORTS = "",
+    ray: MORE = None,
     token_file: TokenFile = None,
 ) -> None:
     """Start a cluster: its head, which is a node as well unless it has no CPUs."""
@@ -47,7 +65,7 @@ def start(
         raise InvalidSetting("start", "", "--head; to add a machine to a cluster, use `coterie cluster join ADDRESS`")
     address = start_head(
         port=port, host=host, name=name, labels=parse_pairs("--label", label or []), resources=_resources(resource), cpus=cpus,
-        token=token_file,
+        token=token_file, ports=ports, more=ray or [],
     )  # fmt: skip
     console = Console(highlight=False)
     console.print(f"the head listens at {address}", soft_wrap=True)
@@ -64,6 +82,8 @@ def join(
     label: LABELS = None,
     resource: RESOURCES = None,
     cpus: CPUS = None,
+    ports: PORTS = "",
+    ray: MORE = None,
     token_file: TokenFile = None,
 ) -> None:
     """Let this machine join a cluster. Its node starts when a program has connected."""
@@ -71,7 +91,7 @@ def join(
 
     machine.join(
         address, host=host, name=name, labels=machine.parse_pairs("--label", label or []), resources=_resources(resource),
-        cpus=cpus, token=token_file,
+        cpus=cpus, token=token_file, ports=ports, more=ray or [],
     )  # fmt: skip
     Console(highlight=False).print(f"this machine has joined the cluster at {escape(address)}", soft_wrap=True)
 

@@ -19,6 +19,7 @@ from coterie.cluster.learning import ClassLearner
 from coterie.cluster.limits import LinkLimits
 from coterie.cluster.loading import load
 from coterie.cluster.membership import Membership
+from coterie.cluster.ports import own_ports
 from coterie.cluster.services import SERVICES, ServiceKeeper, ServiceTable
 from coterie.cluster.transport import RayTransport
 from coterie.cluster.wire import (
@@ -70,7 +71,10 @@ class NodeHost:
         self._ready = self._draining = False
         membership = self._membership = Membership("this node", settings, self._report)
         self.transport = RayTransport(
-            membership, LinkLimits(max_message=settings.max_message), self._address or rays.own_address()
+            membership,
+            LinkLimits(max_message=settings.max_message),
+            self._address or rays.own_address(),
+            ports=own_ports(settings.ports),
         )
         self._keys, policy, database = self._open_store()
         self._homes = membership.homes

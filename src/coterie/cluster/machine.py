@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from coterie.cluster import rays
+from coterie.cluster.ports import PORTS, parse_ports
 from coterie.cluster.security import make_token, use_token
 from coterie.errors import InvalidSetting
 from coterie.errors.cluster import ClusterError, ClusterUnavailable
@@ -44,14 +45,16 @@ def start_head(
     resources: Mapping[str, float] | None = None,
     cpus: int | None = None,
     token: Path | None = None,
+    ports: str = "",
     more: Sequence[str] = (),
 ) -> str:
     """Start Ray's head on this machine, and return its address. It makes the token of the cluster if there is none.
 
-    `host` is the address at which the others reach it. With 0 `cpus` the machine has no node of the cluster. `more` are further
-    options of ``ray start``. Raises `ClusterError`, and `InvalidSetting`.
+    `host` is the address at which the others reach it. With 0 `cpus` the machine has no node of the cluster. `ports` are
+    those at which its members listen for each other, such as ``20000-20100``. `more` are further options of ``ray start``. Raises `ClusterError`, and `InvalidSetting`.
     """
     options = _machine_options(name, labels, resources, cpus)
+    parse_ports(ports, "--ports")
     if _listens(host or "127.0.0.1", port):
         raise ClusterError(
             f"a process listens at port {port} already: end that, such as an earlier head by `coterie cluster stop`, or choose another "
@@ -61,7 +64,7 @@ def start_head(
     arguments = ["--head", f"--port={port}", "--include-dashboard=false", "--disable-usage-stats"]
     if host:
         arguments.append(f"--node-ip-address={host}")
-    _ray("start", [*arguments, *options, *more], token)
+    _ray("start", [*arguments, *options, *more], token, ports)
     return f"{host or rays.own_address()}:{port}"
 
 
@@ -74,15 +77,20 @@ def join(
     resources: Mapping[str, float] | None = None,
     cpus: int | None = None,
     token: Path | None = None,
+    ports: str = "",
     more: Sequence[str] = (),
 ) -> None:
-    """Let this machine join the cluster at an address. Raises `ClusterUnavailable`, `ClusterError`, and `InvalidSetting`."""
+    """Let this machine join the cluster at an address, with options as of `start_head`.
+
+    Raises `ClusterUnavailable`, `ClusterError`, and `InvalidSetting`.
+    """
     options = _machine_options(name, labels, resources, cpus)
+    parse_ports(ports, "--ports")
     rays.probe(address)
     arguments = [f"--address={address}", "--disable-usage-stats"]
     if host:
         arguments.append(f"--node-ip-address={host}")
-    _ray("start", [*arguments, *options, *more], token)
+    _ray("start", [*arguments, *options, *more], token, ports)
 
 
 def stop_machine(*, force: bool = False) -> int:
@@ -199,22 +207,24 @@ def _listens(host: str, port: int) -> bool:
     return True
 
 
-def _ray(command: str, arguments: Sequence[str], token: Path | None) -> None:
+def _ray(command: str, arguments: Sequence[str], token: Path | None, ports: str) -> None:
     """Run Ray's command. If that fails, end what it has started by then. Raises `ClusterError`."""
     mark = secrets.token_hex(8)
     try:
-        _run(command, arguments, token, mark)
+        _run(command, arguments, token, mark, ports)
     except BaseException:
         _stop(_own_processes(mark), force=True)
         raise
 
 
-def _run(command: str, arguments: Sequence[str], token: Path | None, mark: str) -> None:
+def _run(command: str, arguments: Sequence[str], token: Path | None, mark: str, ports: str) -> None:
+    # All processes of Ray on this machine inherit it.
+    environment = {**_NICENESS, **os.environ, MARK: mark, **({PORTS: ports} if ports else {})}
     use_token(token)
     whole = [sys.executable, "-m", "ray.scripts.scripts", command, *arguments]
     try:
         done = subprocess.run(  # noqa: S603 - Ray's own command
-            whole, capture_output=True, text=True, check=False, timeout=_WITHIN, env={**_NICENESS, **os.environ, MARK: mark}
+            whole, capture_output=True, text=True, check=False, timeout=_WITHIN, env=environment
         )
     except subprocess.TimeoutExpired as error:
         raise ClusterUnavailable("this machine", f"`ray {command}` has not ended after {_WITHIN:g} s") from error

@@ -16,6 +16,7 @@ from coterie.cluster import rays
 from coterie.cluster.actors import DirectoryActor
 from coterie.cluster.limits import LinkLimits
 from coterie.cluster.membership import Membership
+from coterie.cluster.ports import own_ports, parse_ports
 from coterie.cluster.transport import RayTransport
 from coterie.cluster.wire import CallResult, ClusterMember, ClusterSettings, ClusterView, MemberReport, decode, encode
 from coterie.errors import InvalidSetting, describe
@@ -75,6 +76,7 @@ def _settings(given: dict[str, Any], runtime_env: dict[str, Any] | None) -> Clus
     unknown = given.keys() - set(ClusterSettings.__struct_fields__)
     if unknown:
         raise InvalidSetting("connect.settings", sorted(unknown), f"some of {', '.join(ClusterSettings.__struct_fields__)}")
+    parse_ports(settings.ports, "connect.settings.ports")
     for key in ("beat", "lost_after", "lease", "idle"):
         check_number(f"connect.settings.{key}", getattr(settings, key), above=0)
     if settings.store and not settings.store.startswith(("postgres://", "postgresql://")):
@@ -91,7 +93,12 @@ class Program:
         self._closed = threading.Event()
         self._machine = rays.own_machine()
         self.membership = Membership(address, settings, self._report)
-        self.transport = RayTransport(self.membership, LinkLimits(max_message=settings.max_message), rays.own_address())
+        self.transport = RayTransport(
+            self.membership,
+            LinkLimits(max_message=settings.max_message),
+            rays.own_address(),
+            ports=own_ports(settings.ports),
+        )
         self.runtime = Runtime(name, transport=self.transport, **{"node_timeout": settings.lost_after, **options})
 
     def start(self, follow: Callable[[ClusterView], None]) -> None:

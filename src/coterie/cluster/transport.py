@@ -16,6 +16,7 @@ from coterie.cluster.limits import LinkLimits
 from coterie.cluster.link_keys import LinkKeys
 from coterie.cluster.link_thread import READ, LinkThread
 from coterie.cluster.member_link import BATCH_BYTES, MemberLink
+from coterie.cluster.ports import listen
 from coterie.cluster.wire import ClusterMember, LinkPlace
 from coterie.concurrency import AutoResetEvent, Rank, new_lock
 from coterie.concurrency.forks import register_fork_handler, unregister_fork_handler
@@ -29,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 _ENDED_KEPT = 1_000
 _FAREWELL = 1.0
+_ANY_PORT = range(0)
 _OVERHEAD = 1_000
 """The bytes of a frame beyond its message, at most."""
 
@@ -67,16 +69,24 @@ class RayTransport(QueuedTransport):
     Frames for one peer wait in one queue: when that is longer than the `LinkLimits`, `room` tells the senders to wait, and at
     twice as much `send` raises. Nothing is sent twice, so a frame arrives at most once.
 
+    It listens at the first free one of `ports`; without any, at a port that the system chooses. Raises `ClusterError` if all are taken.
+
     Safe from any thread. `_lock` guards the table of links; the thread of the links has `_incoming`.
     """
 
     def __init__(
-        self, members: Members, limits: LinkLimits | None = None, host: str = "127.0.0.1", *, encrypts: bool = False
+        self,
+        members: Members,
+        limits: LinkLimits | None = None,
+        host: str = "127.0.0.1",
+        *,
+        encrypts: bool = False,
+        ports: range = _ANY_PORT,
     ) -> None:
         self._members = members
         self._limits = limits or LinkLimits()
         self._encrypts = encrypts
-        self._listener = _listen(host)
+        self._listener = listen(host, ports)
         self._keys = LinkKeys(encrypts=encrypts or not is_loopback(host))
         port = self._listener.getsockname()[1]
         self.place = LinkPlace(host, port, self._keys.key, self._keys.fingerprint)
@@ -252,14 +262,3 @@ class RayTransport(QueuedTransport):
             _log.warning("a batch of %d bytes from %s makes no sense and was discarded: %s", len(batch), source, error)
             return
         self.deliver(frames)
-
-
-def _listen(host: str) -> socket.socket:
-    """Return a socket that listens at an address of this machine; at all of them if it is the address of something before it."""
-    try:
-        family, *_, place = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
-        listener = socket.create_server(place[:2], family=family, backlog=128)
-    except OSError:
-        listener = socket.create_server(("", 0), backlog=128)
-    listener.settimeout(0)
-    return listener

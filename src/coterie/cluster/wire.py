@@ -75,6 +75,8 @@ class ClusterSettings(msgspec.Struct, frozen=True):
     setup: str = ""
     """A function, `module:function`, that each node calls with its runtime before it takes agents."""
     max_message: int = 16_000_000
+    ports: str = ""
+    """The ports at which nodes and programs listen for each other, such as ``20000-20100``; empty to let the system choose them."""
     stop_timeout: float = 10.0
     runtime_env: str = "{}"
     """Ray's runtime environment of the nodes, as JSON."""
