@@ -183,6 +183,7 @@ class Client:
 def main(address: str, seed: int, keys: int, begin: list[int], settings: dict[str, Any]) -> None:
     """Transfer until killed, or until the input ends: then each client ends with an answer."""
     from coterie.cluster import Cluster  # noqa: PLC0415 - the nodes need it not
+    from tests.cluster.fleet import connect_ray  # noqa: PLC0415 - as above
 
     lock, over = threading.Lock(), threading.Event()
     # Ray writes to the standard output as well.
@@ -217,6 +218,7 @@ def main(address: str, seed: int, keys: int, begin: list[int], settings: dict[st
             if over.wait(0.05):
                 return
 
+    connect_ray(address)
     with Cluster.connect(address, timeout=60.0, name="bank", settings=settings) as cluster:
         workers = [start_thread(partial(work, number, cluster), f"client-{number}") for number in range(len(begin))]
         sys.stdin.read()

@@ -38,6 +38,8 @@ PLAIN = {
     "RAY_agent_register_timeout_ms": "120000",
     "RAY_worker_niceness": "0",
 }
+OWN_ADDRESS = "COTERIE_TEST_ADDRESS"
+"""The environment variable of the address of the machine on which a program runs, for `connect_ray`."""
 COMMON = [f"--object-store-memory={STORE}", "--min-worker-port=0", "--max-worker-port=0"]
 PORTS = [
     "--metrics-export-port=20001",
@@ -229,7 +231,8 @@ class Fleet:
 
     def inside(self, name: str) -> list[str]:
         """Return the words that come before a command to run it on a machine."""
-        return self._hosts[name][1]
+        address, prefix = self._hosts[name]
+        return [*prefix, "env", f"{OWN_ADDRESS}={address}"]
 
     def _new_host(self, name: str) -> tuple[str, list[str]]:
         if self.network is None:
@@ -262,6 +265,15 @@ class Fleet:
             self.postgres.remove()
         if not os.environ.get("COTERIE_KEEP"):
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def connect_ray(address: str) -> None:
+    """Connect a program to Ray at its own machine. All machines have one table of processes, in which Ray would find the head first."""
+    import ray  # noqa: PLC0415 - it takes a second
+
+    own = os.environ.get(OWN_ADDRESS)
+    if own:
+        ray.init(address=address, _node_ip_address=own, log_to_driver=False, logging_level="ERROR")
 
 
 def _name(process: psutil.Process) -> str:

@@ -355,6 +355,8 @@ def connected_elsewhere(fleet: Fleet, seed: int, before: BankProgram | None = No
         "import json, sys\n"
         "from coterie.cluster import Cluster\n"
         "from tests.cluster.bank import BankAccount\n"
+        "from tests.cluster.fleet import connect_ray\n"
+        "connect_ray(sys.argv[1])\n"
         "with Cluster.connect(sys.argv[1], nodes=3, timeout=120.0, settings=json.loads(sys.argv[2])) as cluster:\n"
         "    cluster.entity(BankAccount, '0')\n"
     )

@@ -379,7 +379,7 @@ def test_the_files_for_deployment_are_in_order() -> None:
 
 
 def test_a_program_is_reached_at_the_address_of_its_own_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever address Ray tells the program: on a machine without a head that may be the address of the head."""
+    """Whatever address Ray tells the program: where machines share a table of processes that may be the address of the head."""
     monkeypatch.setattr(rays, "_find_address", lambda: "10.0.0.1")
     assert rays.own_address() == "10.0.0.1"
     monkeypatch.setattr("ray.is_initialized", lambda: True)

@@ -159,7 +159,7 @@ def call(handle: Any, method: str, *arguments: Any, timeout: float) -> bytes:
 
 def own_address() -> str:
     """Return the address at which other machines reach this one."""
-    # A program on a machine without a head may be told the address of the head by Ray itself.
+    # Where several machines of Ray share a table of processes, it may take itself to be at the address of another.
     known = machines().get(own_machine(), {}) if ray.is_initialized() else {}
     address: str = known.get("NodeManagerAddress") or _find_address()
     return address
