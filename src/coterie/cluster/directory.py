@@ -14,9 +14,6 @@ from coterie.concurrency import Rank, new_lock
 _log = logging.getLogger(__name__)
 
 _LOST_KEPT = 1_000
-_FINDS_WITHIN = 3
-"""A member of an earlier directory may be silent for so many times as long as others: it has to find this one, which takes long if
-Ray's head has ended and was started again."""
 
 
 class Holding(msgspec.Struct, frozen=True):
@@ -41,8 +38,6 @@ class Directory:
         self._lock = new_lock(Rank.RECORDS)
         self._members: dict[str, ClusterMember] = {}
         self._heard: dict[str, float] = {}
-        self._adopted: set[str] = set()
-        """The members of an earlier directory that have not reported to this one yet."""
         self._named: set[str] = set()
         """The members whose names are known."""
         self._lost: dict[str, str] = {}
@@ -75,7 +70,6 @@ class Directory:
                 self._remove(each, f"it was replaced by {runtime}")
             self._members[runtime] = member
             self._heard[runtime] = self._now()
-            self._adopted.discard(runtime)
             for other in report.members:
                 self._adopt(other)
             self._classes.update(dict.fromkeys(report.classes))
@@ -100,7 +94,7 @@ class Directory:
             self._looked_at = now
             for runtime, member in list(self._members.items()):
                 silence = now - self._heard[runtime]
-                if silence > self.settings.lost_after * (_FINDS_WITHIN if runtime in self._adopted else 1):
+                if silence > self.settings.lost_after:
                     self._remove(runtime, f"it has been silent for {silence:.1f} s")
                 elif living is not None and member.is_node and member.machine not in living:
                     self._remove(runtime, "its machine is dead")
@@ -166,19 +160,17 @@ class Directory:
         return None
 
     def _adopt(self, member: ClusterMember) -> None:
-        """Take a member of an earlier directory, which has not reported to this one yet; it is lost if it stays silent for long."""
+        """Take a member of an earlier directory, which has not reported to this one yet; it is lost if it stays silent."""
         replaced = any(each.is_node and each.name == member.name for each in self._members.values()) and member.is_node
         if member.runtime in self._members or member.runtime in self._lost or replaced:
             return
         self._members[member.runtime] = member
         self._heard[member.runtime] = self._now()
-        self._adopted.add(member.runtime)
 
     def _remove(self, runtime: str, why: str) -> None:
         member = self._members.pop(runtime, None)
         self._heard.pop(runtime, None)
         self._named.discard(runtime)
-        self._adopted.discard(runtime)
         self._lost[runtime] = why
         if len(self._lost) > _LOST_KEPT:
             del self._lost[next(iter(self._lost))]

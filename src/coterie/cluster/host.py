@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 _clock = SystemClock()
 _LISTED = 100
 """Agents that the state of a node names."""
-_SETTLING = 20.0
+_SETTLING = 10.0
 """Seconds that a spawn with a name waits for a new directory to learn the names of all nodes."""
 
 
