@@ -138,6 +138,11 @@ class Chaos:
         self._machine_faults = machine_faults
         self._other_faults: list[Callable[[str], None]] = [self.postgres, self.driver, self.directory]
 
+    @property
+    def kinds(self) -> set[str]:
+        """The names of all faults."""
+        return {each.__name__ for each in (*self._machine_faults, *self._other_faults)}
+
     def run(self, seconds: float) -> None:
         """Do faults in a random order for so long, and return when all is repaired."""
         end = time.monotonic() + seconds  # noqa: TID251 - of a test

@@ -273,7 +273,7 @@ def connect_ray(address: str) -> None:
 
     own = os.environ.get(OWN_ADDRESS)
     if own:
-        ray.init(address=address, _node_ip_address=own, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address, _node_ip_address=own, log_to_driver=False)
 
 
 def _name(process: psutil.Process) -> str:

@@ -110,7 +110,12 @@ def test_a_bank_over_three_machines_loses_nothing_whatever_happens(fleet: Fleet,
     finally:
         print(f"seed {seed}: {', '.join(faults.done)}")  # noqa: T201 - shown if the test fails
         program.end()
-    chaos.tell(chaos.check(cluster, fleet.store, program), faults.done)
+    answered = chaos.check(cluster, fleet.store, program)
+    chaos.tell(answered, faults.done)
+    # In ten minutes each kind of fault has happened, several times.
+    assert len(faults.done) >= (50 if LONG else 1)
+    assert {each.split("(")[0] for each in faults.done} == faults.kinds or not LONG
+    assert len(answered) >= (1_000 if LONG else 10)
 
 
 def test_agents_go_on_without_their_program_and_another_finds_them(fleet: Fleet, cluster: Cluster) -> None:
