@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import pytest
 import ray
 
-from coterie import Leased, Runtime
+from coterie import Leased, MailboxPolicy, Runtime
 from coterie.cli import cluster as commands
 from coterie.cluster import Cluster, HostedAgents, Placement, rays
-from coterie.errors import DefinitionError, DeliveryError, EncodeFailed, InvalidSetting, NameTaken
+from coterie.errors import DefinitionError, DeliveryError, EncodeFailed, InvalidSetting, MailboxFull, NameTaken
 from coterie.errors.cluster import ClusterUnavailable
 from coterie.rounds import Graph, RoundResult, Simulation, together
 from coterie.testing.conformance import RuntimeConformance
@@ -85,6 +85,13 @@ def test_an_agent_is_spawned_where_it_should_be_and_found_by_name(cluster: Clust
     peers = [cluster.spawn(Peer, node=node) for node in ("a", "b")]
     assert peers[0].ask(Relay(peers[1], 3)).result(10) == 3
     assert peers[1].ask(Relay(pinned, 1)).result(10) == 9
+    # Policies go along.
+    small = cluster.spawn(Counter, node="b", mailbox=MailboxPolicy.reject(1))
+    slow = small.ask(Sleep(1.0))
+    full = [small.ask(Add(1)) for _ in range(20)]
+    eventually(lambda: all(each.done for each in full), timeout=20.0)
+    assert any(isinstance(each.exception(), MailboxFull) for each in full)
+    assert slow.result(10) == 1
     pinned.stop().result(10)
     assert cluster.find("pinned") is None
     assert cluster.spawn(Counter, name="pinned", node="b").ask(Where()).result(10) == "b"

@@ -14,8 +14,9 @@ from coterie.cluster.wire import encode
 from coterie.errors import DefinitionError, describe
 from coterie.kernel import Codec
 from coterie.kernel.codec import Packed
-from coterie.messaging import Message
-from coterie.runtime import Agent
+from coterie.messaging import MailboxPolicy, Message
+from coterie.runtime import Agent, Backoff, Supervision
+from coterie.runtime.definition.spec import check_options
 
 PLAIN = Codec()
 """For plain data."""
@@ -55,6 +56,24 @@ def pack(codec: Codec, kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]
     hints = _hints_of(kind)
     positional = [_packed(codec, value, hints.at(place)) for place, value in enumerate(args)]
     return encode(_Arguments(positional, {name: _packed(codec, value, hints.of(name)) for name, value in kwargs.items()}))
+
+
+def pack_options(supervision: Supervision | None, mailbox: MailboxPolicy | None) -> dict[str, Any]:
+    """Return the policies of an agent as plain data. Raises `InvalidSetting`."""
+    check_options("spawn", None, supervision, mailbox)
+    given = {"supervision": supervision, "mailbox": mailbox}
+    return {key: msgspec.to_builtins(policy) for key, policy in given.items() if policy is not None}
+
+
+def unpack_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the policies of an agent from plain data. Raises `InvalidSetting`."""
+    found: dict[str, Any] = {}
+    if "supervision" in options:
+        given = options["supervision"]
+        found["supervision"] = Supervision(**{**given, "backoff": Backoff(**given["backoff"])})
+    if "mailbox" in options:
+        found["mailbox"] = MailboxPolicy(**options["mailbox"])
+    return found
 
 
 def unpack(codec: Codec, kind: type, data: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -19,7 +19,8 @@ from coterie.errors import DefinitionError, InvalidSetting, describe
 from coterie.errors.cluster import ClusterError, ClusterUnavailable, NameTakenInCluster, RefusedByNode
 from coterie.kernel import Address, Codec
 from coterie.kernel.codec import Extension
-from coterie.runtime import Agent, AgentRef, DurablePolicy, Runtime
+from coterie.messaging import MailboxPolicy
+from coterie.runtime import Agent, AgentRef, DurablePolicy, Runtime, Supervision
 from coterie.runtime.entities.entity_kind import EntityKind, check_key
 from coterie.runtime.entities.names import stored_address
 
@@ -113,12 +114,15 @@ class Cluster:
         name: str | None = None,
         node: str | None = None,
         placement: Placement | None = None,
+        supervision: Supervision | None = None,
+        mailbox: MailboxPolicy | None = None,
         **kwargs: Any,
     ) -> AgentRef:
         """Start an agent on a node, and return its reference: on `node`, or by a `Placement`, or else where the fewest agents are.
 
         `args` and the other `kwargs` go to the constructor; they are encoded as messages are. The class must be importable on
-        that node. A `name` is unique over the cluster. The agent ends with its node; watch it to know.
+        that node. A `name` is unique over the cluster. `supervision` and `mailbox` are those of `Runtime.spawn`. The agent ends with
+        its node; watch it to know.
 
         Raises `NameTaken`, `UnknownNode`, `NoNodeFits`, `NoNodeBeside`, `EncodeFailed`, `DefinitionError` for a class that the node
         cannot load and for a wrong name, `ClusterUnavailable` if the node does not answer, and `RefusedByNode`.
@@ -127,7 +131,8 @@ class Cluster:
             raise DefinitionError(f"name={name!r}", "it cannot name an agent", "use text without '#' and control characters")
         wanted = arguments.class_name(agent)
         packed = arguments.pack(self.codec, agent, args, kwargs)
-        return self._spawn(wanted, [packed], name or "", _placement(node, placement))[0]
+        options = arguments.pack_options(supervision, mailbox)
+        return self._spawn(wanted, [packed], name or "", _placement(node, placement), options)[0]
 
     def spawn_many(
         self,
@@ -136,6 +141,8 @@ class Cluster:
         *,
         node: str | None = None,
         placement: Placement | None = None,
+        supervision: Supervision | None = None,
+        mailbox: MailboxPolicy | None = None,
     ) -> list[AgentRef]:
         """Start many agents of one class, and return their references in order: one for each sequence of arguments in `each`.
 
@@ -146,7 +153,7 @@ class Cluster:
         packed = [
             arguments.pack(self.codec, agent, tuple(args), {}) for args in ([()] * each if isinstance(each, int) else each)
         ]
-        return self._spawn(wanted, packed, "", _placement(node, placement))
+        return self._spawn(wanted, packed, "", _placement(node, placement), arguments.pack_options(supervision, mailbox))
 
     def place(self, placement: Placement, count: int = 1) -> list[ClusterMember]:
         """Return a node for each of `count` agents that are spawned by a placement. Raises `UnknownNode`, `NoNodeFits`."""
@@ -265,7 +272,9 @@ class Cluster:
 
     # Calls.
 
-    def _spawn(self, wanted: str, packed: list[bytes], name: str, placement: Placement) -> list[AgentRef]:
+    def _spawn(
+        self, wanted: str, packed: list[bytes], name: str, placement: Placement, options: dict[str, Any]
+    ) -> list[AgentRef]:
         chosen = self.place(placement, len(packed))
         places: dict[str, list[int]] = {}
         for place, member in enumerate(chosen):
@@ -275,7 +284,7 @@ class Cluster:
         for node, numbers in places.items():
             for start in range(0, len(numbers), _CHUNK):
                 part = numbers[start : start + _CHUNK]
-                order = SpawnOrder(wanted, [packed[number] for number in part], name)
+                order = SpawnOrder(wanted, [packed[number] for number in part], name, options)
                 calls.append((by_name[node], part, self._begin(by_name[node], "spawn", order)))
         found: dict[int, AgentRef] = {}
         for member, part, pending in calls:

@@ -122,11 +122,11 @@ class NodeHost:
         """Start agents, and return their addresses."""
         order = decode(payload, SpawnOrder)
         kind = arguments.find_class(order.agent, self._name)
-        codec = self._cluster.codec
+        codec, options = self._cluster.codec, arguments.unpack_options(order.options)
 
         def spawn(data: bytes) -> AgentRef:
             args, kwargs = arguments.unpack(codec, kind, data)
-            return self.runtime.spawn(kind, *args, name=order.name or None, **kwargs)
+            return self.runtime.spawn(kind, *args, name=order.name or None, **options, **kwargs)
 
         if order.name:
             return [str(self._spawn_named(order.name, lambda: spawn(order.arguments[0])))]

@@ -136,6 +136,8 @@ class SpawnOrder(msgspec.Struct, frozen=True):
     arguments: list[bytes]
     """For each agent its arguments, encoded."""
     name: str = ""
+    options: dict[str, Any] = {}
+    """The policies of `Runtime.spawn`, as plain data."""
 
 
 class CallResult(msgspec.Struct, frozen=True):
