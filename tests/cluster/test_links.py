@@ -104,6 +104,37 @@ def test_a_connection_that_is_cut_is_made_again(network: Network) -> None:
     assert take(at_b, 1) == [b"two"]
 
 
+def test_a_member_that_a_firewall_has_cut_off_is_reached_again(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coterie.cluster.transport._DOUBT", 0.3)
+    (a, at_a), (b, at_b) = network.add("a-1"), network.add("b-1")
+    places = network.members.places
+    place = places["b-1"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    # Nothing listens there, so the connection is refused as by a firewall.
+    places["b-1"] = LinkPlace(place.host, port, place.key)
+    with suppress(TransportError):
+        a.send("a-1", "b-1", b"one")
+    eventually(lambda: a.has_ended("b-1"), timeout=20.0)
+    # So it lets none in of `b-1` either, which gives it up in its turn.
+    with suppress(TransportError):
+        b.send("b-1", "a-1", b"two")
+    places["b-1"] = place
+
+    def arrives(sender: RayTransport, source: str, target: str, got: "queue.Queue[bytes]") -> bool:
+        with suppress(TransportError):
+            sender.send(source, target, b"again")
+        return not got.empty()
+
+    eventually(lambda: arrives(a, "a-1", "b-1", at_b), timeout=20.0)
+    eventually(lambda: arrives(b, "b-1", "a-1", at_a), timeout=20.0)
+    # A member that the directory gives up stays away.
+    del places["b-1"]
+    a.end("b-1", "b-1 has left the cluster")
+    a._doubt(float("inf"))
+    assert a.has_ended("b-1")
+
+
 def test_nothing_comes_from_a_runtime_that_was_given_up(network: Network) -> None:
     (a, _), (b, at_b) = network.add("a-1"), network.add("b-1")
     a.send("a-1", "b-1", b"one")
@@ -215,6 +246,22 @@ def test_a_flood_of_strangers_does_not_fill_the_log(network: Network, caplog: py
 def _admissions(transport: RayTransport) -> admission.Admissions:
     assert transport._admissions is not None
     return transport._admissions
+
+
+def test_connections_that_were_lost_without_a_word_do_not_pile_up(network: Network) -> None:
+    (a, _), (b, at_b) = network.add("a-1"), network.add("b-1")
+    thread = b._thread
+    assert thread is not None
+    with ExitStack() as stack:
+        lost = [tuple(stack.enter_context(each) for each in socket.socketpair()) for _ in range(10)]
+        for here, _ in lost:
+            thread.call(lambda here=here: b._enter("a-1", here))  # type: ignore[misc]
+        a.send("a-1", "b-1", b"one")
+        assert take(at_b, 1) == [b"one"]
+        eventually(lambda: len(b._incoming) == 4, timeout=20)
+        assert lost[0][1].recv(1) == b""
+        a.send("a-1", "b-1", b"two")
+        assert take(at_b, 1) == [b"two"]
 
 
 def test_a_process_without_descriptors_takes_members_again_later(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,8 +29,12 @@ from coterie.messaging.queued_transport import QueuedTransport
 _log = logging.getLogger(__name__)
 
 _ENDED_KEPT = 1_000
+_DOUBT = 10.0
+"""Seconds after which a runtime that seems to have ended is tried again if the directory has not given it up."""
 _FAREWELL = 1.0
 _ANY_PORT = range(0)
+_LINKS_EACH = 4
+"""Connections of one runtime that are kept: the present one, and earlier ones of which frames may still be on their way."""
 _OVERHEAD = 1_000
 """The bytes of a frame beyond its message, at most."""
 
@@ -93,7 +97,9 @@ class RayTransport(QueuedTransport):
         """The place at which other members reach this one, with its key, for the directory."""
         self._lock = new_lock(Rank.RECORDS)
         self._peers: dict[str, MemberLink] = {}
-        self._ended: OrderedDict[str, str] = OrderedDict()
+        self._ended: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        """The runtimes that have ended, as far as is known here: since when, and why."""
+        self._doubts_at = 0.0
         self._incoming: dict[IncomingLink, None] = {}
         self._node = ""
         self._thread: LinkThread | None = None
@@ -194,7 +200,7 @@ class RayTransport(QueuedTransport):
         member = self._members.member(runtime) if ended is None else None
         thread = self._thread
         if member is None or thread is None:
-            raise TransportError(ended or self._members.reason(runtime))
+            raise TransportError(ended[1] if ended is not None else self._members.reason(runtime))
         place = member.place
 
         def open_() -> tuple[socket.socket | None, str]:
@@ -209,7 +215,7 @@ class RayTransport(QueuedTransport):
 
     def _remember(self, runtime: str, why: str) -> None:
         """Note that a runtime has ended. The caller holds the lock."""
-        self._ended.setdefault(runtime, why)
+        self._ended.setdefault(runtime, (_clock.monotonic(), why))
         if len(self._ended) > _ENDED_KEPT:
             self._ended.popitem(last=False)
 
@@ -227,6 +233,17 @@ class RayTransport(QueuedTransport):
                     self._remember(name, peer.outbox.ended)
                     self._peers.pop(name, None)
                 self._drop(name)
+        if now >= self._doubts_at:
+            self._doubts_at = now + _DOUBT / 10
+            self._doubt(now)
+
+    def _doubt(self, now: float) -> None:
+        """Try a runtime again that has ended, as it seems here, and is a member still: a firewall may have refused a connection."""
+        for runtime in self._members.runtimes():
+            with self._lock:
+                since, _ = self._ended.get(runtime, (now, ""))
+                if now - since > _DOUBT:
+                    del self._ended[runtime]
 
     def _drop(self, runtime: str) -> None:
         """Close the connections of a runtime that has ended."""
@@ -242,6 +259,10 @@ class RayTransport(QueuedTransport):
         assert self._thread is not None
         link = IncomingLink(runtime, connection, self._limits.max_message + BATCH_BYTES + _OVERHEAD, self._take, self._leave)
         self._incoming[link] = None
+        # The system may take hours to see that one was lost without a word.
+        earlier = [each for each in self._incoming if each.runtime == runtime][:-_LINKS_EACH]
+        for each in earlier:
+            self._leave(each, "it has made newer ones")
         self._thread.watch(link.connection, READ, link.read)
         if link.runtime in self._ended:
             self._drop(link.runtime)
