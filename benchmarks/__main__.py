@@ -117,9 +117,6 @@ def main() -> int:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     logging.disable(logging.CRITICAL)
-    # The modules of all peers: without this, each pass of the garbage collector over them would count for one of the contestants.
-    gc.collect()
-    gc.freeze()
     machine = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} processors"
     print(f"{machine}; load average {os.getloadavg()[0]:.1f}")
     for name in (*peers.MISSING, *counters.MISSING):
@@ -160,4 +157,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # The modules of all peers: without this, each pass of the garbage collector over them would count for one of the contestants.
+    gc.collect()
+    gc.freeze()
     sys.exit(main())

@@ -193,7 +193,7 @@ def one_machine() -> Iterator[Row]:
         yield Row("Ray's actors on one machine", "left out: Ray is not installed")
         return
     try:
-        ray.init(num_cpus=2, include_dashboard=False, object_store_memory=_STORE, log_to_driver=False)
+        ray.init("local", num_cpus=2, include_dashboard=False, object_store_memory=_STORE, log_to_driver=False)
     except Exception as error:  # noqa: BLE001 - as above
         yield Row("Ray's actors on one machine", f"left out: Ray cannot start on this machine: {error}")
         return

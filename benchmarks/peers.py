@@ -181,9 +181,17 @@ class OnLoop:
         return asyncio.run_coroutine_threadsafe(function(*arguments), self.loop).result()
 
     def close(self) -> None:
+        self.call(self._end_tasks)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
+
+    @staticmethod
+    async def _end_tasks() -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
 
 class AutoGen(OnLoop):

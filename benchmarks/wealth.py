@@ -24,8 +24,11 @@ except ImportError:
     mesa = None
 
 AGENTS = 1_000
-STEPS = 20
+STEPS = 10
+STEPS_OF_AUTOGEN = 3
 LOGGED_STEPS = 30
+RAW_STEPS = 180
+"""The steps a second of raw asyncio on the machine for which the targets were set."""
 
 
 class Step(Request[int]):
@@ -111,9 +114,13 @@ def messages() -> list[Row]:
     for one, least in (("ours, async", 25), ("ours", 60)):
         steps = Spread.of(found / AGENTS for found in result.rates[one])
         beside = Spread.of(found / AGENTS for found in result.rates["raw asyncio"])
-        what = f"wealth as messages, 1,000 agents, {'async' if one != 'ours' else 'plain'} handlers: steps a second"
+        what = (
+            f"wealth as messages, 1,000 agents, {'async' if one != 'ours' else 'plain'} handlers: steps / those of raw asyncio"
+        )
         ratio = result.ratios(one, "raw asyncio")
-        rows.append(Row(what, f"{steps}; raw asyncio {beside}", f"at least {least}", steps.median >= least, ratio))
+        wanted = least / RAW_STEPS
+        target = f"at least {wanted:.2f} ({least} steps a second where raw asyncio does {RAW_STEPS})"
+        rows.append(Row(what, f"{ratio} ({steps} steps a second; {beside})", target, ratio.median >= wanted, ratio))
     for one, name, wanted in (("ours", "Pykka", 3.0), ("ours", "AutoGen Core", 8.0), ("ours, async", "ours", 0.4)):
         if name in result.rates:
             what = f"wealth as messages, 1,000 agents: {one} / {name}"
@@ -205,10 +212,10 @@ class AutoGenWealth:
     def run(self) -> float:
         began = time.perf_counter()
         self.autogen.call(self._run)
-        return AGENTS * STEPS / (time.perf_counter() - began)
+        return AGENTS * STEPS_OF_AUTOGEN / (time.perf_counter() - began)
 
     async def _run(self) -> None:
-        for to in targets(STEPS):
+        for to in targets(STEPS_OF_AUTOGEN):
             await asyncio.gather(*(self.autogen.step(n, to[n]) for n in range(AGENTS)))
 
     def close(self) -> None:

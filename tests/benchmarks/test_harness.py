@@ -39,6 +39,23 @@ def test_the_table_is_stored_and_keeps_the_rows_that_were_not_run(tmp_path: Path
     assert {what: ratio.median for what, ratio in Baseline.load(path).ratios.items()} == {"ask": 1.0, "tell": 2.0}
 
 
+def test_the_stored_table_has_a_line_for_each_row_names_its_machine_and_may_have_other_rows(tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    rows = [row(f"row {number}", 1 / 3, 2 / 3, 1.0) for number in range(20)]
+    Baseline().with_rows(rows, "a machine").save(path)
+    lines = path.read_text().splitlines()
+    assert len(lines) == len(rows) + 5
+    assert '    "row 0": [0.5,0.6667,0.8333],' in lines
+    stored = Baseline.load(path)
+    assert stored.machine == "a machine"
+    assert stored.fallen([row("row 3", 0.1, 0.2, 0.3), row("a new one", 0.1)]) == [
+        "row 3: 0.2 (0.15 to 0.25), before 0.667 (0.5 to 0.833)"
+    ]
+    # A table of an earlier version, without a machine.
+    path.write_text('{"ratios": {"tell": [1, 2, 3]}}')
+    assert Baseline.load(path) == Baseline({"tell": Spread(1, 2, 3)})
+
+
 def test_a_run_stores_its_ratios_and_a_later_run_names_what_fell_and_what_could_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

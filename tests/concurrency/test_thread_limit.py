@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from coterie import Agent, Message, Request, Runtime, on
-from coterie.concurrency import PROCESS_THREADS, ElasticPool, ThreadBudget
+from coterie.concurrency import PROCESS_THREADS, ElasticPool, Thread, ThreadBudget
 from coterie.concurrency.budget import default_limits
 from coterie.concurrency.threads import start_thread
-from coterie.errors import HandlerFailed, InvalidSetting, SpawnError, ThreadLimitReached
+from coterie.errors import HandlerFailed, InvalidSetting, ProgramEnding, SpawnError, ThreadLimitReached
 from coterie.errors.work import ThreadsHeld
 from coterie.runtime import Dedicated, Supervision
 from coterie.testing import ManualClock, eventually
@@ -203,3 +203,16 @@ def test_beyond_the_limit_a_stuck_agent_is_not_replaced(
         assert one_abandoned.abandoned == 1
         assert sum(health.state == "stalled" for health in runtime.health().values()) == 1
         release.set()
+
+
+def test_at_the_end_of_the_program_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Thread) -> None:
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match=r"^no$"):
+        start_thread(int, "too many")
+    monkeypatch.setattr(threading, "_SHUTTING_DOWN", True)
+    with pytest.raises(ProgramEnding, match="'late' cannot start"):
+        start_thread(int, "late")
+    assert "late" not in PROCESS_THREADS.use().parts

@@ -15,6 +15,8 @@ from coterie.concurrency import start_thread
 from coterie.errors import TurnForfeited
 from coterie.kernel import Clock
 from coterie.rounds import Graph, Mode, Result, Simulation, Turn, commit, together
+from coterie.rounds.engine import turn_queues
+from coterie.rounds.engine.executors import ExecutorPool
 from coterie.rounds.engine.turn_queue import TurnQueue
 from coterie.rounds.engine.turn_queues import TurnQueues
 from coterie.testing import ManualClock, eventually
@@ -254,3 +256,23 @@ def test_an_error_that_halts_ends_the_run_while_another_turn_waits() -> None:
     with pytest.raises(Spent):
         Simulation(World(), NAMES, Graph.chain(act), halt_on=(Spent,)).run(1)
     assert go_on.is_set()
+
+
+def test_health_names_the_agent_whose_turn_a_queue_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turn_queues, "_LOOK", 60.0)
+    pools: list[ExecutorPool] = []
+    make = ExecutorPool.__init__
+
+    def note(pool: ExecutorPool, *arguments: Any) -> None:
+        make(pool, *arguments)
+        pools.append(pool)
+
+    monkeypatch.setattr(ExecutorPool, "__init__", note)
+    seen: list[tuple[str, str, str]] = []
+
+    def look(turn: Turn) -> None:
+        health = pools[0].runtime.health().values()
+        seen.extend((turn.name, each.name, each.acts_for) for each in health if each.acts_for)
+
+    Simulation(World({"n": 0}), NAMES, Graph.chain(look)).run(1)
+    assert seen == [(name, "turn-queue", name) for name in NAMES]

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from coterie.concurrency.budget import PROCESS_THREADS
 from coterie.concurrency.events import AutoResetEvent
 from coterie.concurrency.frames import interrupted
+from coterie.errors import ProgramEnding
 
 _log = logging.getLogger(__name__)
 
@@ -38,8 +39,8 @@ def start_thread(target: Callable[[], object], name: str, *, part: str | None = 
     It is a daemon: a thread that is stuck in user code must not keep the process alive. The caller ends the thread;
     shutdown reports threads that did not end. It counts for `part`, by default its name, in the budget of the process.
 
-    Raises `RuntimeError` if the system cannot start another thread, and `ThreadLimitReached`, which is one, if the budget has
-    none left and the thread is not `needed`.
+    Raises `RuntimeError` if the system cannot start another thread. Two kinds of it say why: `ThreadLimitReached`, if the budget
+    has none left and the thread is not `needed`, and `ProgramEnding`.
     """
     deferred = interrupted()
     thread = (_DeferredThread if deferred else _CountedThread)(target=target, name=name, daemon=True)
@@ -50,10 +51,17 @@ def start_thread(target: Callable[[], object], name: str, *, part: str | None = 
         return thread
     try:
         thread.start()
-    except BaseException:
+    except BaseException as error:
         PROCESS_THREADS.exit(thread)
+        if isinstance(error, RuntimeError) and _is_ending():
+            raise ProgramEnding(name) from error
         raise
     return thread
+
+
+def _is_ending() -> bool:
+    """Return whether the main thread has ended, and the program waits for others or calls its exit handlers."""
+    return bool(getattr(threading, "_SHUTTING_DOWN", False)) or not threading.main_thread().is_alive()
 
 
 class _CountedThread(Thread):

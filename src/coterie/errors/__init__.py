@@ -21,6 +21,7 @@ their room, such as `coterie.errors.storage`.
     ├── NotInAgent                        a value that exists only in a running agent was used outside
     ├── ReentrantCall                     a signal handler or finalizer would wait for the step that it has interrupted
     ├── ThreadLimitReached (RuntimeError) the process has as many threads as its budget permits
+    ├── ProgramEnding (RuntimeError)      no thread starts any more, because the program ends
     ├── ServiceMissing (LookupError)      no service of that type was provided
     ├── RestartsExhausted                 an agent failed more often than its supervision permits
     ├── SnapshotFailed                    an agent's snapshot or restore raised
@@ -253,6 +254,7 @@ from coterie.errors.general import (
     ExtraMissing,
     NameTaken,
     NotInAgent,
+    ProgramEnding,
     ReentrantCall,
     ServiceMissing,
     SpawnError,
@@ -360,7 +362,7 @@ __all__ = [
     "MessageTooLarge",
     "MigrationError", "ModelError", "ModelHalted", "ModelRefused", "ModelTimeout", "ModelUnavailable", "NameTaken",
     "NoQuorum", "NoResult", "NotAMember", "NotInAgent", "NotSendable", "NotShared", "NotYourTurn", "OperationStopped",
-    "OutcomeUnknown", "PersonaError", "QueueFull", "RateLimited", "RecordingMissing", "ReentrantCall", "ReplayDiverged",
+    "OutcomeUnknown", "PersonaError", "ProgramEnding", "QueueFull", "RateLimited", "RecordingMissing", "ReentrantCall", "ReplayDiverged",
     "ResolverFailed", "ResourcesExhausted", "RestoreFailed", "RoundsError", "RuntimeStopped", "ScenarioError",
     "ServiceMissing", "SpawnError", "StageFailed", "StartFailed", "StateRefused", "StateUnreadable", "StorageCorrupt",
     "StorageError", "StorageFull", "StorageLocked", "StorageUnavailable",

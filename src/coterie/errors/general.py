@@ -68,6 +68,14 @@ class ThreadLimitReached(CoterieError, RuntimeError):
         )
 
 
+class ProgramEnding(CoterieError, RuntimeError):
+    """A thread cannot start, because the program ends: from Python 3.12 on, none starts then."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"the thread {name!r} cannot start, because the program ends; stop runtimes and pools before")
+
+
 class ServiceMissing(CoterieError, LookupError):
     """`context.use` found no service of that type."""
 

@@ -239,9 +239,14 @@ class TieredMemory(AsyncContext):
                         held = entry.held = self._held(entry.record.value)
                     return held if held.__class__ is not _Unknown else self._codec.decode(entry.record.value, Any)
                 return self._codec.decode(entry.record.value, as_type)
-        check_key(key, self.config.max_key_bytes)
+        if key.__class__ is not str or not key.isascii():
+            check_key(key, self.config.max_key_bytes)
         loaded = self._store.load(key)
-        return default if loaded is None else self._codec.decode(loaded.value, as_type)
+        if loaded is None:
+            # Only now: a key under which there is a memory was checked when that was stored.
+            check_key(key, self.config.max_key_bytes)
+            return default
+        return self._codec.decode(loaded.value, as_type)
 
     def record(self, key: str) -> MemoryRecord | None:
         """Return the record under `key`, or None. This does not count as use."""

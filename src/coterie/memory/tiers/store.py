@@ -264,9 +264,11 @@ class TierStore:
         stamp = self._stamps[stripe]
         asked: list[tuple[TierAccess, bool]] = []
         # Most reads below the cache go to the archive, so this is the short way of `_find` to it.
-        below = (
-            self._in_process and self.queue.pending(key) is None and not any(each.backend.get((key,)) for each in self.working)
-        )
+        below = False
+        if self._in_process and self.queue.pending(key) is None:
+            short, intermediate = self.working
+            keys = (key,)
+            below = not short.backend.get(keys) and not intermediate.backend.get(keys)
         record = self.archive_access.read_one(key) if below else self._find(key, asked)
         now = self.clock.time()
         there = record is not None
@@ -275,8 +277,8 @@ class TierStore:
         left: Sequence[CacheEntry] = ()
         with self._lock:
             if below:
-                self.working[0].access.misses += 1
-                self.working[1].access.misses += 1
+                short.access.misses += 1
+                intermediate.access.misses += 1
                 self.archive_access.hits += there
                 self.archive_access.misses += not there
             for access, found in asked:

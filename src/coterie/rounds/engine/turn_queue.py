@@ -164,7 +164,21 @@ class QueueRunner(Agent):
 
     records_spans = False
 
+    def __init__(self) -> None:
+        self._queue: TurnQueue | None = None
+
+    @property
+    def _coterie_acts_for(self) -> str:
+        """The agent whose turn it does, for code that looks at a thread that is stuck."""
+        queue = self._queue
+        current = queue.current if queue is not None else None
+        return current.token.name if current is not None else ""
+
     @on
     def run(self, message: RunQueue) -> None:
         """Do the turns of a queue until none waits."""
-        message.queue.run(self.context.runtime.clock)
+        self._queue = message.queue
+        try:
+            message.queue.run(self.context.runtime.clock)
+        finally:
+            self._queue = None

@@ -13,7 +13,7 @@ from typing import Protocol
 from coterie.concurrency import AutoResetEvent, Rank, Thread, new_lock, start_thread
 from coterie.concurrency.budget import PROCESS_THREADS
 from coterie.concurrency.threads import defer
-from coterie.errors import ThreadLimitReached
+from coterie.errors import ProgramEnding, ThreadLimitReached
 from coterie.kernel import Countdown, SystemClock
 from coterie.runtime.dispatchers.computing import Starvation, idle_times
 
@@ -243,8 +243,8 @@ class WorkerPool:
                 ready = len(self._ready)
             if none_left:
                 raise
-            # From Python 3.12 on none starts at the end of the program; those that are there do what is left.
-            if not isinstance(error, ThreadLimitReached) and "interpreter shutdown" not in str(error):
+            # At the end of the program those that are there do what is left.
+            if not isinstance(error, ThreadLimitReached | ProgramEnding):
                 _log.warning("the system has no thread left; %d ready agents share %d", ready, len(self._workers))
             return False
         return True

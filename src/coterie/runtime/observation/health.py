@@ -55,6 +55,14 @@ class AgentHealth(msgspec.Struct, frozen=True):
     """Whether it has something to do, and no thread is free for it."""
     parent: str = ""
     """The name of the agent that supervises it; empty if the runtime does."""
+    acts_for: str = ""
+    """The name of the agent whose work it does now, if it does the work of others."""
+
+
+def acts_for(cell: AgentCell) -> str:
+    """Return the name of the agent whose work an agent of the library does now; empty if it does its own."""
+    incarnation = cell.incarnation
+    return str(getattr(incarnation.agent, "_coterie_acts_for", "")) if incarnation is not None else ""
 
 
 class AgentHealthMonitor:
@@ -115,6 +123,7 @@ class AgentHealthMonitor:
             stack=stack_of(cell.executor.thread_id) if cell.stalled_for else "",
             waits_for_thread=cell.executor.queued,
             parent=parent.name if parent is not None else "",
+            acts_for=acts_for(cell),
         )
 
     def _state(self, cell: AgentCell) -> AgentState:
@@ -152,7 +161,8 @@ class AgentHealthMonitor:
         cell.stalled_for = seconds
         if first:
             stack = stack_of(cell.executor.thread_id)
-            cell.log.warning("has held its thread for %.1f s, in\n%s", seconds, stack)
+            other = acts_for(cell)
+            cell.log.warning("has held its thread for %.1f s%s, in\n%s", seconds, f", for {other}" if other else "", stack)
             self._publish(AgentStalled(cell.reference, seconds, stack))
         # A knowing wait, for a reply or for room, has a time limit of its own.
         if cell.supervision_group.policy_of(cell).on_stall != "replace" or cell.blocking:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
@@ -82,7 +83,7 @@ def replaced_worker() -> AbstractContextManager[None]:
     return nullcontext() if at_work is None else at_work.pool.blocked()
 
 
-class JobFuture(Completion, Generic[R_co]):
+class JobFuture(Completion, ABC, Generic[R_co]):
     """The waiting side of a job. ``await job`` on any event loop, or block a thread in ``job.result()``."""
 
     __slots__ = ("_error", "_trace", "_value", "_waits_for", "heard", "pool")
@@ -110,9 +111,9 @@ class JobFuture(Completion, Generic[R_co]):
         return self._waits_for is not None
 
     @property
+    @abstractmethod
     def label(self) -> str:
         """Return the id and the name of the job for messages."""
-        raise NotImplementedError
 
     def result(self, timeout: float | None = None) -> R_co:
         """Block until the job ends. Return the value of its function, or raise its error.

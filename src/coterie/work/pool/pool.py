@@ -14,7 +14,7 @@ from random import Random
 from coterie.concurrency import PeriodicJob, Signal, Timer, Timers, start_thread
 from coterie.concurrency.budget import PROCESS_THREADS
 from coterie.concurrency.locks import acquire_in_turn
-from coterie.errors import JobShed, QueueFull, ThreadLimitReached
+from coterie.errors import JobShed, ProgramEnding, QueueFull, ThreadLimitReached
 from coterie.errors.work import ThreadsHeld
 from coterie.work.jobs.kinds import JobState
 from coterie.work.pool.attempts import JobAttempts
@@ -301,7 +301,7 @@ class WorkPool:
                 new.thread = start_thread(partial(self._work, new), new.name, part=self.name, needed=needed)
             except RuntimeError as error:
                 # Another worker takes the job, or the next balance tries again.
-                if not isinstance(error, ThreadLimitReached):
+                if not isinstance(error, ThreadLimitReached | ProgramEnding):
                     _log.exception("%s: the system cannot start another thread", self.name)
                 with self.table.lock:
                     self.workers.remove(new)
