@@ -242,11 +242,10 @@ class TieredMemory(AsyncContext):
         if key.__class__ is not str or not key.isascii():
             check_key(key, self.config.max_key_bytes)
         loaded = self._store.load(key)
-        if loaded is None:
-            # Only now: a key under which there is a memory was checked when that was stored.
-            check_key(key, self.config.max_key_bytes)
-            return default
-        return self._codec.decode(loaded.value, as_type)
+        if loaded is not None:
+            return self._codec.decode(loaded.value, as_type)
+        check_key(key, self.config.max_key_bytes)  # only now: that of an existing memory was checked when it was stored
+        return default
 
     def record(self, key: str) -> MemoryRecord | None:
         """Return the record under `key`, or None. This does not count as use."""

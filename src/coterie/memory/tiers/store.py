@@ -264,11 +264,9 @@ class TierStore:
         stamp = self._stamps[stripe]
         asked: list[tuple[TierAccess, bool]] = []
         # Most reads below the cache go to the archive, so this is the short way of `_find` to it.
-        below = False
-        if self._in_process and self.queue.pending(key) is None:
-            short, intermediate = self.working
-            keys = (key,)
-            below = not short.backend.get(keys) and not intermediate.backend.get(keys)
+        short, intermediate = self.working
+        below = self._in_process and self.queue.pending(key) is None
+        below = below and not short.backend.get((key,)) and not intermediate.backend.get((key,))
         record = self.archive_access.read_one(key) if below else self._find(key, asked)
         now = self.clock.time()
         there = record is not None
