@@ -16,6 +16,8 @@ from coterie.cluster.directory import Directory
 from coterie.cluster.host import NodeHost
 from coterie.cluster.placement import Homes
 from coterie.cluster.wire import CallResult, ClusterMember, ClusterSettings, MemberReport, SpawnOrder, decode, encode
+from coterie.errors import TransportError
+from coterie.errors.cluster import ClusterUnavailable
 from coterie.kernel import Codec, SystemClock
 from coterie.testing.waiting import eventually
 from tests.cluster.people import Account, Counter, Deposit
@@ -59,6 +61,11 @@ class DirectoryHere:
         return Homes([each for each in self.directory.view().members if each.is_node])
 
 
+def no_actor(name: str) -> Any:
+    """Fail as the look-up of an actor that has ended does."""
+    raise TransportError(f"Ray has no actor {name}: it has died")
+
+
 @pytest.fixture
 def settings(postgres_url: str) -> ClusterSettings:
     # Nothing is lost in these tests; the reports come quickly.
@@ -72,7 +79,7 @@ def directory(settings: ClusterSettings, monkeypatch: pytest.MonkeyPatch) -> Dir
     entry = {"Labels": {}, "Resources": {}, "NodeManagerAddress": "127.0.0.1"}
     monkeypatch.setattr(rays, "own_machine", lambda: "here")
     monkeypatch.setattr(rays, "machines", lambda: {"here": entry})
-    monkeypatch.setattr(rays, "actor", lambda _: directory)
+    monkeypatch.setattr(rays, "actor", lambda name: directory if name == rays.DIRECTORY else no_actor(name))
     monkeypatch.setattr(rays, "call", lambda actor, method, *arguments, timeout: getattr(actor, method)(*arguments))
     monkeypatch.setattr(host_module, "_write_log", lambda: None)
     return directory
@@ -132,3 +139,17 @@ def test_a_name_that_the_directory_gave_out_of_time_is_free_again(directory: Dir
     assert held.address == str(found.address)
     again = decode(host.call("spawn", order), CallResult)
     assert again.taken == ("late", "here")
+
+
+def test_a_node_that_has_ended_just_now_is_a_clear_error_and_holds_up_no_other_call(
+    directory: DirectoryHere, host: NodeHost
+) -> None:
+    """The directory lists it still, but its actor is not there any more."""
+    directory.directory.report(MemberReport(OTHER, names={}))
+    cluster = host._cluster
+    eventually(lambda: [each.name for each in cluster.nodes()] == ["here", "other"], timeout=20.0)
+    with pytest.raises(ClusterUnavailable, match=r"its node other does not answer: .*Ray has no actor coterie-node-other"):
+        cluster.spawn(Counter, node="other")
+    assert cluster.find("nowhere") is None
+    assert "does not answer" in cluster.status()["nodes"]["other"]["problem"]
+    assert cluster.entity(Account, "1").address.name == "account/1"

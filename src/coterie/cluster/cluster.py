@@ -15,7 +15,7 @@ from coterie.cluster.transport import RayTransport
 from coterie.cluster.wire import CallResult, ClusterMember, ClusterSettings, ClusterView, SpawnOrder, decode, encode
 from coterie.concurrency import ends_in_order
 from coterie.durable import Identity
-from coterie.errors import DefinitionError, InvalidSetting, describe
+from coterie.errors import DefinitionError, InvalidSetting, TransportError, describe
 from coterie.errors.cluster import ClusterError, ClusterUnavailable, NameTakenInCluster, RefusedByNode
 from coterie.kernel import Address, Codec
 from coterie.kernel.codec import Extension
@@ -293,18 +293,27 @@ class Cluster:
         return [found[place] for place in range(len(packed))]
 
     def _begin(self, member: ClusterMember, method: str, value: Any) -> Any:
-        return self._membership.handle(member).call.remote(method, encode(value))
+        """Begin a call to a node; if that has ended just now, it fails at `_end`."""
+        try:
+            return self._membership.handle(member).call.remote(method, encode(value))
+        except TransportError as error:
+            return error
 
     def _end(self, member: ClusterMember, pending: Any, timeout: float) -> Any:
+        if isinstance(pending, TransportError):
+            raise self._unanswered(member, pending) from pending
         try:
             data = rays.result(pending, timeout)
         except Exception as error:
-            text = describe(error).strip().splitlines()[0]
-            raise ClusterUnavailable(self._membership.address, f"its node {member.name} does not answer: {text}") from error
+            raise self._unanswered(member, error) from error
         outcome = decode(data, CallResult)
         if not outcome.error:
             return outcome.value
         raise _revived(member.name, outcome)
+
+    def _unanswered(self, member: ClusterMember, error: Exception) -> ClusterUnavailable:
+        text = describe(error).strip().splitlines()[0]
+        return ClusterUnavailable(self._membership.address, f"its node {member.name} does not answer: {text}")
 
     # The end.
 
