@@ -24,6 +24,7 @@ from coterie.runtime.nodes.published import PublishEndpoint, Subscriptions, publ
 from coterie.runtime.nodes.remote import RemoteEndpoint
 from coterie.runtime.nodes.remote_reply import RemoteReply, RemoteStream
 from coterie.runtime.nodes.routed import RoutedEndpoint
+from coterie.runtime.nodes.senders import SenderReferences
 from coterie.runtime.nodes.wire import (
     Answer,
     AnswerFrame,
@@ -46,7 +47,6 @@ from coterie.runtime.references.mailbox_room import WaitServices
 from coterie.runtime.references.reference import AgentRef, Endpoint
 
 _log = logging.getLogger(__name__)
-
 
 _LONGEST_KEY = 256
 
@@ -101,6 +101,7 @@ class Node:
         """How often each node was lost: what began before the latest loss ends with it, and what began after it does not."""
         self._asking: dict[tuple[str, int], tuple[int, Recipient, Envelope]] = {}
         self._endpoints: weakref.WeakValueDictionary[Address, RemoteEndpoint] = weakref.WeakValueDictionary()
+        self._senders = SenderReferences(services.node, services.reference)
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Frame)
         self.link = Link(
@@ -177,6 +178,7 @@ class Node:
                 self._watched.pop(address, None)
 
     def _forget(self, node: str) -> None:
+        self._senders.forget()
         with self._lock:
             self._losses.pop(node, None)
 
@@ -311,7 +313,7 @@ class Node:
         deadline = None if frame.ttl is None else services.clock.monotonic() + frame.ttl
         if isinstance(message, AgentDown):
             self._forget_watch(message.agent.address, frame.to)
-        sender = services.reference(frame.sender) if frame.sender is not None else None
+        sender = self._senders.get(frame.sender)
         delivery = DurableDelivery(idempotency_key=frame.idempotency_key) if frame.idempotency_key else None
         context = services.carrier.unpack(frame.context) if frame.context is not None else None
         envelope = Envelope(message, sender, reply, deadline, frame.priority, context=context, delivery=delivery)
