@@ -6,10 +6,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from openai import AsyncOpenAI
 
 from coterie.errors import ModelError
 from coterie.models import ModelRequest, TextMessage
 from coterie.models.providers import ProviderModel
+from coterie.models.providers.known_request import KnownRequest, Redirected
 from coterie.testing import ModelServer
 from coterie.testing.models.responses import Served
 from tests.models.asking import gateway_to
@@ -46,6 +48,32 @@ def test_a_further_request_of_a_shape_is_sent_as_the_first_of_another_gateway_is
     assert direct == usual
     names = ("user-agent", "accept", "content-type", "authorization")
     assert [server.headers[1].get(name) for name in names] == [server.headers[2].get(name) for name in names]
+
+
+def test_a_further_request_does_without_the_layers_of_the_client(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    post = AsyncOpenAI.post
+
+    async def counted(client: AsyncOpenAI, path: str, **options: Any) -> Any:
+        calls.append(path)
+        return await post(client, path, **options)
+
+    monkeypatch.setattr(AsyncOpenAI, "post", counted)
+    with gateway_to(server) as gateway:
+        for _ in range(3):
+            gateway.ask_blocking(SHAPES[0], 10)
+    assert calls == ["/chat/completions"]  # that of the first
+    assert len(server.requests) == 3
+
+
+def test_what_the_client_must_follow_is_sent_by_the_client(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def moved(_request: KnownRequest, _body: dict[str, Any]) -> Any:
+        raise Redirected
+
+    monkeypatch.setattr(KnownRequest, "send", moved)
+    with gateway_to(server) as gateway:
+        assert [gateway.ask_blocking(SHAPES[0], 10).text for _ in range(2)] == ["you said one"] * 2
+    assert len(server.requests) == 2
 
 
 def completion(message: dict[str, Any], **fields: Any) -> str:

@@ -1,7 +1,7 @@
 """The direct way of plain chat completions: the body that Pydantic AI would send, without its mapping of each request.
 
 The first request of each shape goes through Pydantic AI, and its body is kept. Further requests of the shape are sent with their
-own messages by the provider's client alone. An error, and any response that is not plain text, is handed to Pydantic AI, which
+own messages on the connections of the provider's client. An error, and any response that is not plain text, is handed to Pydantic AI, which
 treats it as if it had made the request itself. So both ways send and return the same.
 """
 
@@ -12,13 +12,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+import httpx2
 import msgspec
-from openai import AsyncOpenAI, NotGiven, Omit
+from openai import AsyncOpenAI, DefaultAioHttpClient, NotGiven, Omit
 from pydantic_ai import messages
 from pydantic_ai.models import Model
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.usage import RequestUsage
 
+from coterie.models.providers.known_request import KnownRequest, Redirected
 from coterie.models.providers.pricing import PublicPrices
 from coterie.models.values import Finish, ModelReply, ModelRequest, TextMessage, Usage
 
@@ -40,6 +42,8 @@ class HeldCall:
     response: Any = None
     """Returned instead of making the call, if `answered`."""
     answered: bool = False
+    request: httpx2.Request | None = None
+    """The request that the client has sent."""
 
 
 HELD: ContextVar[HeldCall | None] = ContextVar("coterie_held_call", default=None)
@@ -51,6 +55,8 @@ class _Shape:
 
     body: dict[str, Any]
     headers: Mapping[str, str] | None
+    known: KnownRequest | None
+    """The request without the layers of the client; None if only the client can send it."""
 
 
 class DirectCompletions:
@@ -74,16 +80,11 @@ class DirectCompletions:
                 return await usual(request)
             held = HeldCall()
             reply = await _within(held, request, usual)
-            self._shapes[key] = _learn(held.given, request)
+            self._shapes[key] = self._learn(held, request)
             return reply
         held = HeldCall()
         try:
-            found: Any = await self._client.post(
-                "/chat/completions",
-                cast_to=object,
-                body={**shape.body, "messages": _messages(request)},
-                options={"headers": shape.headers} if shape.headers else {},
-            )
+            found = await self._send(shape, {**shape.body, "messages": _messages(request)})
         except Exception as error:  # noqa: BLE001 - Pydantic AI translates it, as if it had made the request
             held.error = error
         else:
@@ -92,6 +93,28 @@ class DirectCompletions:
                 return plain
             held.response, held.answered = found, True
         return await _within(held, request, usual)
+
+    async def _send(self, shape: _Shape, body: dict[str, Any]) -> Any:
+        """Return the decoded response. Raises the errors of the client."""
+        if shape.known is not None:
+            try:
+                return await shape.known.send(body)
+            except Redirected:
+                pass
+        options: Any = {"headers": shape.headers} if shape.headers else {}
+        return await self._client.post("/chat/completions", cast_to=object, body=body, options=options)
+
+    def _learn(self, held: HeldCall, request: ModelRequest) -> _Shape | None:
+        """Return the shape of a call of Pydantic AI; None if it does more than to send the messages."""
+        given = held.given
+        if given is None or given.get("messages") != _messages(request) or given.get("stream"):
+            return None
+        if given.get("extra_body") or given.get("extra_query") or not isinstance(given.get("timeout", Omit()), NotGiven | Omit):
+            return None
+        apart = ("messages", "extra_headers", "extra_body", "extra_query", "timeout")
+        body = {name: value for name, value in given.items() if name not in apart and not isinstance(value, NotGiven | Omit)}
+        known = KnownRequest.of(self._client, held.request) if held.request is not None else None
+        return _Shape(body, given.get("extra_headers"), known)
 
     def _plain(self, found: Any) -> ModelReply | None:
         """Return the reply of a response that is plain text; None for any other."""
@@ -125,7 +148,17 @@ def direct_completions(name: str, model: Model) -> DirectCompletions | None:
     client = getattr(getattr(model, "_provider", None), "client", None)
     if type(model) is not OpenAIChatModel or type(client) is not AsyncOpenAI:
         return None
+    http: Any = client._client  # noqa: SLF001 - to see what it sends
+    if isinstance(http, DefaultAioHttpClient):
+        http.event_hooks = {**http.event_hooks, "request": [*http.event_hooks.get("request", ()), _note]}
     return DirectCompletions(name, model, client)
+
+
+async def _note(request: httpx2.Request) -> None:
+    """Keep the request of a call that is learnt from."""
+    held = HELD.get()
+    if held is not None:
+        held.request = request
 
 
 async def _within(held: HeldCall, request: ModelRequest, usual: Callable[[ModelRequest], Awaitable[ModelReply]]) -> ModelReply:
@@ -150,17 +183,6 @@ def _messages(request: ModelRequest) -> list[dict[str, Any]]:
     made = [{"role": "system", "content": request.instructions}] if request.instructions else []
     made += [{"role": each.role, "content": each.text} for each in request.exchanges if isinstance(each, TextMessage)]
     return made
-
-
-def _learn(given: dict[str, Any] | None, request: ModelRequest) -> _Shape | None:
-    """Return the shape of a call of Pydantic AI; None if it does more than to send the messages."""
-    if given is None or given.get("messages") != _messages(request) or given.get("stream"):
-        return None
-    if given.get("extra_body") or given.get("extra_query") or not isinstance(given.get("timeout", Omit()), NotGiven | Omit):
-        return None
-    apart = ("messages", "extra_headers", "extra_body", "extra_query", "timeout")
-    body = {name: value for name, value in given.items() if name not in apart and not isinstance(value, NotGiven | Omit)}
-    return _Shape(body, given.get("extra_headers"))
 
 
 def _details(value: Any) -> bool:
