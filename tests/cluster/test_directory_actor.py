@@ -21,6 +21,7 @@ class Nodes:
         self.started: list[str] = []
         self.ready: set[str] = set()
         self.existing: list[dict[str, str]] = []
+        self.played: Any = None
 
     def options(self, name: str, **_: Any) -> Any:
         self.started.append(name)
@@ -37,6 +38,7 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> Nodes:
     listed = SimpleNamespace(list_named_actors=lambda **_: made.existing)
     errors = SimpleNamespace(ActorUnavailableError=KeyError)
     played = SimpleNamespace(util=listed, wait=made.wait, get=lambda _: b"", exceptions=errors)
+    made.played = played
     monkeypatch.setattr(actors, "ray", played)
     monkeypatch.setattr(actors, "NodeActor", made)
     monkeypatch.setattr(actors, "start_thread", lambda *_: None)
@@ -80,6 +82,27 @@ def test_a_new_directory_does_not_start_a_namesake_of_a_node_that_has_not_report
     directory = _DirectoryActor(encode(ClusterSettings()))
     directory._start_nodes({"m1": machine("m1", "right"), "m2": machine("m2", "right")})
     assert nodes.started == ["coterie-node-m2"]
+
+
+def test_a_node_that_cannot_start_is_one_line(
+    directory: _DirectoryActor, nodes: Nodes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: object) -> Any:
+        raise OSError(
+            "the actor died:\n  File host.py, line 1\n"
+            + "x" * 5_000
+            + "\nClusterError: the setup 'nope:fn' of the nodes raised"
+        )
+
+    monkeypatch.setattr(nodes.played, "get", fail)
+    nodes.ready.add("coterie-node-m1")
+    for _ in range(2):
+        directory._start_nodes({"m1": machine("m1", "right")})
+    assert directory._problems_of(None) == {"m1": "ClusterError: the setup 'nope:fn' of the nodes raised"}
+    assert "File host.py" in caplog.text
+    # It is tried again after a while only.
+    directory._start_nodes({"m1": machine("m1", "right")})
+    assert nodes.started == ["coterie-node-m1"]
 
 
 def test_the_problems_of_machines_that_have_gone_are_forgotten(directory: _DirectoryActor, nodes: Nodes) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from coterie import Agent
@@ -17,7 +18,7 @@ from coterie.cluster.host import NodeHost
 from coterie.cluster.placement import Homes
 from coterie.cluster.wire import CallResult, ClusterMember, ClusterSettings, MemberReport, SpawnOrder, decode, encode
 from coterie.errors import TransportError
-from coterie.errors.cluster import ClusterUnavailable
+from coterie.errors.cluster import ClusterError, ClusterUnavailable
 from coterie.kernel import Codec, SystemClock
 from coterie.testing.waiting import eventually
 from tests.cluster.people import Account, Counter, Deposit
@@ -117,6 +118,16 @@ def test_a_node_takes_no_keys_before_a_new_directory_has_told_it_all_classes(
     assert not any(leases_while_learning)
     account = host.runtime.entity(Account, "1")
     assert account.ask(Deposit(5)).result(20) == 5
+
+
+def test_a_setup_that_raises_is_one_error(
+    directory: DirectoryHere, settings: ClusterSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = object.__new__(NodeHost)
+    monkeypatch.setattr(host, "_settings", msgspec.structs.replace(settings, setup="nope:fn"), raising=False)
+    monkeypatch.setattr(host, "runtime", None, raising=False)
+    with pytest.raises(ClusterError, match=r"the setup 'nope:fn' of the nodes raised ModuleNotFoundError: .*'nope'; mend it"):
+        host._set_up()
 
 
 def test_a_name_that_the_directory_gave_out_of_time_is_free_again(directory: DirectoryHere, host: NodeHost) -> None:

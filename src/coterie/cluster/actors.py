@@ -25,6 +25,8 @@ CALLS = 8
 """The calls that a node handles at once."""
 _ACTOR = "coterie-node-"
 """The beginning of the names of the actors of nodes, before Ray's number of the machine."""
+_SHOWN = 2_000
+"""Characters of a problem that are shown."""
 _AGAIN = 5.0
 """Seconds before a node that did not start is started again."""
 
@@ -143,13 +145,21 @@ class _DirectoryActor:
                     try:
                         self._started[number] = self._start_node(number, name)
                     except Exception as error:  # noqa: BLE001 - it is shown by the status, and tried again
-                        self._problems[number] = describe(error)[-2_000:]
-                        self._failed_at[number] = self._clock.monotonic()
+                        self._note(number, error)
                 continue
             self._look_at(number, handle)
         for table in (self._started, self._problems, self._failed_at):
             for number in table.keys() - machines.keys():
                 table.pop(number, None)
+
+    def _note(self, number: str, error: Exception) -> None:
+        """Record that the node of a machine did not start. Ray's text has a traceback; its last line is the error itself."""
+        text = str(error).strip()
+        problem = (text.splitlines()[-1] if "\n" in text else describe(error))[-_SHOWN:]
+        if self._problems.get(number) != problem:
+            _log.warning("the machine %s has no node: %s", number, text)
+        self._problems[number] = problem
+        self._failed_at[number] = self._clock.monotonic()
 
     def _namesake(self, number: str, name: str, machines: dict[str, dict[str, Any]]) -> str | None:
         """Return another living machine whose node has a name, or is starting: a second one would replace it, and it that one."""
@@ -185,8 +195,7 @@ class _DirectoryActor:
         except ray.exceptions.ActorUnavailableError:
             self._started[number] = handle, handle.call.remote("ready", encode(None))
         except Exception as error:  # noqa: BLE001 - it is shown by the status, and tried again
-            self._problems[number] = describe(error)[-2_000:]
-            self._failed_at[number] = self._clock.monotonic()
+            self._note(number, error)
             del self._started[number]
         else:
             self._problems.pop(number, None)

@@ -17,7 +17,7 @@ from coterie.concurrency import ends_in_order
 from coterie.durable import Identity
 from coterie.errors import DefinitionError, InvalidSetting, TransportError, describe
 from coterie.errors.cluster import ClusterError, ClusterUnavailable, NameTakenInCluster, RefusedByNode
-from coterie.kernel import Address, Codec
+from coterie.kernel import Address, Codec, check_number
 from coterie.kernel.codec import Extension
 from coterie.messaging import MailboxPolicy
 from coterie.runtime import Agent, AgentRef, DurablePolicy, Runtime, Supervision
@@ -150,6 +150,8 @@ class Cluster:
         other nodes may have started by then.
         """
         wanted = arguments.class_name(agent)
+        if isinstance(each, int):
+            check_number("spawn_many.each", each, whole=True)
         packed = [
             arguments.pack(self.codec, agent, tuple(args), {}) for args in ([()] * each if isinstance(each, int) else each)
         ]

@@ -296,8 +296,15 @@ class NodeHost:
         os._exit(1)
 
     def _set_up(self) -> None:
-        if self._settings.setup:
-            load(self._settings.setup)(self.runtime)
+        setup = self._settings.setup
+        if not setup:
+            return
+        try:
+            load(setup)(self.runtime)
+        except Exception as error:
+            raise ClusterError(
+                f"the setup {setup!r} of the nodes raised {describe(error)}; mend it, and start the cluster again"
+            ) from error
 
 
 def _write_log() -> None:

@@ -111,9 +111,11 @@ class Program:
         while sum(each.ready for each in membership.nodes()) < nodes:
             if countdown.over:
                 problems = membership.ask_directory("problems_of")
-                why = (
-                    "; ".join(f"{machine[:6]}: {text}" for machine, text in problems.items()) or "no machine with a CPU is free"
-                )
+                machines: dict[str, list[str]] = {}
+                for machine, text in problems.items():
+                    machines.setdefault(text, []).append(machine[:6])
+                found = [f"on the machine {', '.join(each)}: {text}" for text, each in machines.items()]
+                why = "; ".join(found) or "no machine with a CPU is free"
                 count = sum(each.ready for each in membership.nodes())
                 raise ClusterUnavailable(membership.address, f"{count} of {nodes} nodes are ready after {timeout:g} s: {why}")
             self._closed.wait(0.05)
