@@ -132,7 +132,7 @@ def test_bad_input_is_one_clear_error_each(cluster: Cluster, machines: Machines)
         cluster.spawn(Counter, node="c")
     with pytest.raises(InvalidSetting, match="node and placement': need one of them"):
         cluster.spawn(Counter, node="a", placement=Placement(labels={"zone": "y"}))
-    with pytest.raises(InvalidSetting, match="spawn_many.each=-1"):
+    with pytest.raises(InvalidSetting, match=r"spawn_many.each=-1"):
         cluster.spawn_many(Counter, -1)
     for name in ("", "a#b", 5):
         with pytest.raises(DefinitionError, match="it cannot name an agent"):
