@@ -90,7 +90,7 @@ class Admissions:
         with self._lock:
             self._waiting[number] = copy
         try:
-            start_thread(lambda: self._admit(connection, number, host), f"{self._node}-admits", needed=False)
+            start_thread(lambda: self._admit(connection, number, host), f"{self._node}-admits")
         except RuntimeError as error:
             self._leave(number)
             connection.close()
