@@ -73,6 +73,16 @@ class Idle(Counting):
         turn.intend("add", key="idle", amount=1)
 
 
+class Heavy:
+    """Hands a large value from one stage to the next."""
+
+    def first(self, turn: Turn) -> str:
+        return turn.name[-1] * 400_000
+
+    def second(self, turn: Turn) -> None:
+        turn.intend("set", key=turn.name, value=len(turn.inputs["first"]))
+
+
 class Wrong:
     def __init__(self) -> None:
         raise ValueError("it cannot be made")

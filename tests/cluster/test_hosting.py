@@ -1,6 +1,7 @@
 """Hosted simulations over nodes in this process, connected by a transport that can lose frames."""
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ from coterie.cluster.turn_dispatcher import TurnDispatcher
 from coterie.errors import StageFailed
 from coterie.errors.cluster import NoNodeFits, RefusedByNode, UnknownNode
 from coterie.rounds import Graph, Result, RoundResult, Simulation, together
+from coterie.telemetry import Tracing
 from coterie.world import EventLog, World, resolvers
-from tests.cluster.hosted_people import GOES_ON, MEETING, Counting, Home, Idle, Meeter, Quick, Slow, Wrong, herd
+from tests.cluster.hosted_people import GOES_ON, MEETING, Counting, Heavy, Home, Idle, Meeter, Quick, Slow, Wrong, herd
 from tests.cluster.hosting_cluster import NearbyCluster
 from tests.rounds.fishing import NAMES, Fisher, Quota, judge, settle
+from tests.telemetry.collector import read_file
 
 SPREAD = Placement(strategy="spread")
 
@@ -140,6 +143,21 @@ def test_turns_travel_together_and_the_view_once_for_each_node(cluster: NearbyCl
     assert 6 * 500_000 < sum(frames) < 7 * 500_000
 
 
+def test_large_turns_and_ends_travel_in_several_messages(cluster: NearbyCluster, hosted: Any) -> None:
+    agents = hosted({f"agent-{number}": (Heavy,) for number in range(6)}, Placement(node="a"))
+    sizes: list[int] = []
+
+    def measure(_: str, frame: bytes) -> bool:
+        sizes.append(len(frame))
+        return False
+
+    cluster.transport.loses = measure
+    result = Simulation(World({}), agents, Graph.chain("first", "second")).run(1)
+    assert dict(result.view) == {f"agent-{number}": 400_000 for number in range(6)}
+    assert max(sizes) < 1_100_000
+    assert sum(sizes) > 2 * 6 * 400_000
+
+
 def test_a_state_travels_only_when_it_has_changed(hosted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     take = TurnDispatcher.take
@@ -178,6 +196,15 @@ def test_agents_that_are_closed_forfeit_their_turns(cluster: NearbyCluster) -> N
 
     result = Simulation(World({}), hosted.agents, Graph.chain("count")).run(2, close)
     assert result.forfeits == 1
+
+
+def test_a_turn_on_a_node_is_within_the_turn_of_the_program(hosted: Any, tmp_path: Path) -> None:
+    agents = hosted({"ada": (Counting,)})
+    with Tracing(tmp_path / "trace.json"):
+        counted(agents, 1)
+    read = read_file(tmp_path / "trace.json")
+    (there,) = [each for each in read.named("turn count") if read.path(each)[1] == "turn count"]
+    assert read.path(there)[:3] == ["turn count", "turn count", "round 1"]
 
 
 def test_what_cannot_be_hosted_is_one_clear_error(cluster: NearbyCluster, hosted: Any) -> None:

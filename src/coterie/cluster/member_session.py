@@ -179,7 +179,10 @@ class MemberSession:
             if batch:
                 self._send(batch, scene)
         if self._dropped or ask:
-            self._post([], b"")
+            try:
+                self._post([], b"")
+            except CoterieError as error:
+                _log.warning("%s could not be told: %s", self.host, error)
 
     def _next_batch(self) -> tuple[list[tuple[TurnJob, HostedTurn]], bytes]:
         """Return turns that have the same scene, and the scene."""
