@@ -37,3 +37,12 @@ def test_a_key_that_is_added_does_not_sort_all_keys_again() -> None:
     after = world.view().order._resolved(world.view().keys_map)
     assert sum(one is not other for one, other in zip(before, after, strict=True)) == 2
     assert len(world.view().under("k00007")) == 2
+
+
+@given(
+    keys=st.sets(st.text("a/b0\U0010ffff", min_size=1, max_size=4), max_size=30),
+    prefixes=st.lists(st.text("a/b0", min_size=1, max_size=2), max_size=3),
+)
+def test_the_keys_outside_of_prefixes_are_all_others_in_order(keys: set[str], prefixes: list[str]) -> None:
+    view = World(dict.fromkeys(keys, 0)).view()
+    assert list(view.outside(*prefixes)) == sorted(key for key in keys if not key.startswith(tuple(prefixes)))

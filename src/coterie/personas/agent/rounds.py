@@ -14,7 +14,7 @@ from coterie.personas.agent.directory import Relations
 from coterie.personas.mind.state import Stimulus, StimulusKind
 from coterie.rounds import Closing, Graph, Turn
 from coterie.rounds.member import RestoreSnapshot
-from coterie.world import Intent
+from coterie.world import Intent, View
 from coterie.world.resolvers import FirstCome
 from coterie.world.resolvers.resolution import Effects
 from coterie.world.state.values import FrozenMapping
@@ -99,7 +99,7 @@ def seen_in(turn: Turn) -> Mapping[str, Any]:
 class _Seen(Mapping[str, Any]):
     """A lazy view without the keys that carry speech."""
 
-    def __init__(self, view: Mapping[str, Any]) -> None:
+    def __init__(self, view: View) -> None:
         self._view = view
 
     def __getitem__(self, key: str) -> Any:
@@ -108,7 +108,7 @@ class _Seen(Mapping[str, Any]):
         return self._view[key]
 
     def __iter__(self) -> Iterator[str]:
-        return (key for key in self._view if not key.startswith((HEARD, ACCESSIBLE)))
+        return self._view.outside(HEARD, ACCESSIBLE)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

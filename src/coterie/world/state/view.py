@@ -75,6 +75,18 @@ class View(Mapping[str, Any]):
             found[key[len(prefix) :]] = self._keys[key]
         return found
 
+    def outside(self, *prefixes: str) -> Iterator[str]:
+        """Yield the keys that begin with none of the prefixes, in order, in time in proportion to their number."""
+        start = ""
+        for prefix in sorted(prefixes):
+            for key in self.order.each(self._keys, start):
+                if key >= prefix:
+                    break
+                yield key
+            # The first text after all that begin with the prefix.
+            start = max(start, f"{prefix[:-1]}{chr(ord(prefix[-1]) + 1)}")
+        yield from self.order.each(self._keys, start)
+
     def expiry(self, key: str) -> float | None:
         """Return the time at which a key expires, in seconds of the world's time, or None."""
         return self._deadlines.get(key)
