@@ -10,6 +10,7 @@ import pytest
 from coterie import Agent
 from coterie.cluster.learning import ClassLearner
 from coterie.cluster.wire import ClusterView
+from coterie.concurrency import start_thread
 from coterie.errors import DefinitionError
 from coterie.testing.waiting import eventually
 
@@ -39,11 +40,16 @@ def test_a_module_that_loads_for_long_does_not_hold_up_the_reports_of_its_node(
     learner.follow(ClusterView([], ["slow_agents:Late", "no_such_module:Agent"]))
     eventually(lambda: "gate" in sys.modules and sys.modules["gate"].begun.is_set(), timeout=20)
     learner.follow(ClusterView([], ["slow_agents:Late", "no_such_module:Agent"], settled=True))
+    waited = threading.Event()
+    start_thread(lambda: (learner.wait(), waited.set()), "waits")
     assert not complete.is_set()
+    assert not waited.is_set()
     assert not learner.is_complete
     with caplog.at_level(logging.ERROR):
         sys.modules["gate"].goes_on.set()
         assert complete.wait(20)
+    # A node is ready only now.
+    assert waited.wait(20)
     assert [each.__name__ for each in learned] == ["Late"]
     assert "node left cannot load it: ModuleNotFoundError" in caplog.text
     # A program that names the class hears of it again.

@@ -98,6 +98,8 @@ class NodeHost:
             self._classes.start()
             self._keys.start(self.runtime)
         self._set_up()
+        if self._keys is not None:
+            self._classes.wait()
         self._ready = True
         membership.refresh(report=True)
         _log.info("node %s (%s) is ready", name, self.runtime.node)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 
 from coterie.cluster import arguments
@@ -29,8 +30,17 @@ class ClassLearner:
         self._learned: set[str] = set()
         self._view = ClusterView([])
         self._wakes = AutoResetEvent()
-        self.is_complete = False
-        """Whether the node has learned all classes that were known when it began: it has no keys before."""
+        self._completed = threading.Event()
+
+    @property
+    def is_complete(self) -> bool:
+        """True once the node has learned all classes that were known when it began: it has no keys before."""
+        return self._completed.is_set()
+
+    def wait(self) -> None:
+        """Wait until it is complete, if it can be: until the directory is settled, that may take any time, so it is not waited for."""
+        if self._view.settled:
+            self._completed.wait()
 
     def start(self) -> None:
         """Load what `follow` finds from now on. Called once."""
@@ -61,5 +71,5 @@ class ClassLearner:
                     self._learned.add(name)
                     _log.error("%s", error if isinstance(error, CoterieError) else describe(error))
             if view.settled and not self.is_complete:
-                self.is_complete = True
+                self._completed.set()
                 self._complete()
