@@ -17,7 +17,7 @@ from coterie.rounds import Graph, Simulation, Turn
 from coterie.world import World, resolvers
 
 ASKS, TELLS, CALLS, AGENTS, ROUNDS = 200, 20_000, 1_000, 10_000, 5
-THINKERS, TURNS = 1_000, 5
+THINKERS = 1_000
 _STORE = 80_000_000
 
 
@@ -149,8 +149,8 @@ def all_rows() -> Iterator[Row]:
             return
         yield from _messages(cluster)
         yield from _spawning(cluster)
-        yield from _simulation(cluster, 0.05)
-        yield from _simulation(cluster, 0.5)
+        yield from _simulation(cluster, 0.05, 5)
+        yield from _simulation(cluster, 0.5, 2)
 
 
 def _messages(cluster: Any) -> list[Row]:
@@ -255,7 +255,7 @@ def _spawning(cluster: Any) -> list[Row]:
     return [Row(f"{AGENTS:,} agents spawned on two nodes: seconds", str(took), "under 5", took.median < 5)]
 
 
-def _simulation(cluster: Any, wait: float) -> list[Row]:
+def _simulation(cluster: Any, wait: float, turns: int) -> list[Row]:
     """Compare a simulation of agents that wait for a model in one process with one over both nodes."""
     from coterie.cluster import HostedAgents, Placement  # noqa: PLC0415 - needs the extra
 
@@ -263,15 +263,15 @@ def _simulation(cluster: Any, wait: float) -> list[Row]:
     digests = set()
 
     def rounds(agents: Mapping[str, Any]) -> float:
-        world = World({"lake": 10 * THINKERS * TURNS})
+        world = World({"lake": 10 * THINKERS * turns})
         simulation = Simulation(
             world, agents, Graph.chain("think"), resolver=resolvers.Rationing("lake", into="basket/{agent}")
         )
         began = time.perf_counter()
-        simulation.run(TURNS)
+        simulation.run(turns)
         took = time.perf_counter() - began
         digests.add(world.digest())
-        return TURNS / took
+        return turns / took
 
     # The modules of nodes know the class by the name of this module, which is another for a program that runs it.
     from benchmarks.cluster import Thinker as Hosted  # noqa: PLC0415
