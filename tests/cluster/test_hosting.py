@@ -106,7 +106,7 @@ def test_a_slow_turn_holds_back_no_end_of_a_quick_one(hosted: Any) -> None:
 
 
 def test_a_turn_that_takes_too_long_is_forfeited_and_its_agent_made_anew(hosted: Any) -> None:
-    options: dict[str, Any] = {"turn_timeout": 0.5}
+    options: dict[str, Any] = {"turn_timeout": 1.5}
     alone = counted({name: Counting(2, "ada") for name in ("ada", "ben")}, **options)
     result = counted(hosted(dict.fromkeys(("ada", "ben"), (Counting, 2, "ada"))), **options)
     assert (result.digest, result.forfeits) == (alone.digest, 1)
@@ -132,7 +132,7 @@ def test_turns_travel_together_and_the_view_once_for_each_node(cluster: NearbyCl
     frames: list[int] = []
 
     def count(target: str, frame: bytes) -> bool:
-        if b":DoTurns" in frame:
+        if b":DoTurns" in frame and len(frame) > 1_000:
             frames.append(len(frame))
         return False
 
@@ -169,9 +169,9 @@ def test_a_state_travels_only_when_it_has_changed(hosted: Any, monkeypatch: pyte
     monkeypatch.setattr(TurnDispatcher, "take", seen)
     agents = hosted({"ada": (Idle, 0, "x" * 50)})
     counted(agents, 1)
-    first, sizes[:] = sizes[0], []
+    first, sizes[:] = max(sizes), []
     result = counted(agents, 4)
-    assert min(sizes) < first
+    assert sorted(sizes)[-1] == first > sorted(sizes)[-2]
     assert result.view["idle"] == 4
 
 
