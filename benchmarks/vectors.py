@@ -29,7 +29,7 @@ from coterie.memory.embeddings import vector_index
 from coterie.memory.embeddings.vector_index import VectorIndex
 
 DIMENSION = 384
-REAL, FEW, ASKED = 4_000, 400, 100
+REAL, FEW, ASKED = 4_000, 150, 100
 MOVED = 0.5
 """The part of the difference of two vectors by which a third is moved."""
 WANTED = 50
