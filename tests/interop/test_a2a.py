@@ -363,6 +363,33 @@ def test_a_push_configuration_outlives_the_process_and_its_secrets_are_not_reada
     run(main, 60.0)
 
 
+@pytest.mark.parametrize("after", [0.0, 0.004, 0.02])
+def test_an_operation_that_ends_before_its_task_is_followed_again_is_in_the_task(tmp_path: Path, after: float) -> None:
+    end = Gate()
+
+    @tool(effect="read", long_running=True)
+    async def look() -> str:
+        """Look."""
+        await end
+        return "seen"
+
+    async def main() -> None:
+        async with served(tmp_path, look) as http:
+            client = await client_of(http, streaming=False)
+            request = asked("!look")
+            request.configuration.CopyFrom(SendMessageConfiguration(return_immediately=True))
+            task = (await anext(aiter(client.send_message(request)))).task.id
+            await asyncio.sleep(after)  # The process may end at any moment.
+        end.set()
+        async with served(tmp_path, look) as http:
+            client = await client_of(http)
+            while (found := await client.get_task(GetTaskRequest(id=task))).status.state != COMPLETED:
+                await asyncio.sleep(0.01)
+            assert any("seen" in each for each in said(found))
+
+    run(main)
+
+
 def test_a_configuration_whose_secrets_are_lost_is_shown_and_sends_nothing(tmp_path: Path) -> None:
     async def main() -> None:
         context = ServerCallContext()

@@ -50,6 +50,8 @@ from coterie.kernel.access import AccessToken
 from coterie.storage import Database
 
 _log = logging.getLogger("coterie.interop")
+_CLOSING = 2.0
+"""Seconds for which the tasks of the kit may end."""
 
 INPUT_MODES = (
     "text/plain",
@@ -165,7 +167,10 @@ def create_a2a_application(
             going_on.cancel()
             await conversations.drain()
             # What still runs goes on in the next process. Without this, the tasks of the kit would outlive the server.
-            await handler.aclose()
+            # Two of them can wait for each other if one was just ending; cancelled again, both end.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSING):
+                    await handler.aclose()
             application.state.server.closing.set()
 
     pages = Middleware(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
-from collections.abc import Iterable
 from typing import Any
 
 from a2a.helpers import get_data_parts, new_text_message, new_text_part
@@ -14,6 +13,7 @@ from a2a.server.tasks import TaskUpdater
 from a2a.types import Message, Task, TaskNotCancelableError, TaskState, TaskStatus
 
 from coterie.conversation import (
+    AnyConversationEvent,
     CancelAnswer,
     Conversation,
     Conversations,
@@ -75,9 +75,10 @@ class AssistantExecutor(AgentExecutor):
         text = context.get_user_input()
         try:
             resumed = bool(context.metadata.get(RESUMED))
+            before = 0 if resumed else chat.last_event
             decided = await _decide(chat, get_data_parts(context.message.parts), resumed=resumed)
             if decided:
-                await self._follow(chat, updater, decided, chat.last_event)
+                await self._follow(chat, updater, decided, before)
                 return
             files = _files(context.message)
             if not text.strip() and not files:
@@ -92,7 +93,7 @@ class AssistantExecutor(AgentExecutor):
         if ended.outcome is TurnOutcome.FAILED:
             await updater.failed(new_text_message(ended.text))
             return
-        begun = {each.number for each in chat.operations() if each.turn == ended.turn and not each.delivered}
+        begun = {each.number for each in chat.operations() if each.turn == ended.turn}
         await self._follow(chat, updater, begun, ended.id)
 
     async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
@@ -128,29 +129,28 @@ class AssistantExecutor(AgentExecutor):
                 return event
         raise AssertionError("unreachable")
 
-    async def _follow(self, chat: Conversation, updater: TaskUpdater, numbers: Iterable[int], after: int) -> None:
-        """Pass on what becomes of operations, until all have ended and are told, or one awaits approval."""
-        known = [each for each in chat.operations() if each.number in set(numbers) and not each.delivered]
+    async def _follow(self, chat: Conversation, updater: TaskUpdater, numbers: set[int], after: int) -> None:
+        """Pass on what becomes of operations, until all have ended and are told, or one awaits approval.
+
+        Those that were told since the event `after` are passed on too: an operation may end before its task is followed.
+        """
+        now = chat.last_event
+        known = [each for each in chat.operations() if each.number in numbers and not each.delivered]
         waiting = {each.number for each in known}
         for each in known:
             if await _asks(updater, each):
                 return
-        if waiting:
-            async for event in chat.events(after=after):
-                if isinstance(event, OperationChanged) and event.operation.number in waiting:
-                    if await _asks(updater, event.operation):
-                        return
-                    await _tell(updater, event)
-                elif isinstance(event, OperationProgressed) and event.operation in waiting:
-                    await _tell(updater, event)
-                elif isinstance(event, Delivered) and waiting & (told := {each.number for each in event.operations}):
-                    await updater.add_artifact([new_text_part(event.text)], f"delivery-{event.id}", "delivery")
-                    waiting -= told
-                    if not waiting:
-                        break
-            else:
-                # The conversation was closed, and the task goes on when the server starts again.
+        async for event in chat.events(after=after, follow=bool(waiting)):
+            if isinstance(event, Delivered) and numbers & (told := {each.number for each in event.operations}):
+                await updater.add_artifact([new_text_part(event.text)], f"delivery-{event.id}", "delivery")
+                waiting -= told
+            elif event.id > now and await _passed_on(updater, event, waiting):
                 return
+            if event.id >= now and not waiting:
+                break
+        if waiting:
+            # The conversation was closed, and the task goes on when the server starts again.
+            return
         await updater.complete()
 
 
@@ -201,6 +201,17 @@ async def _asks(updater: TaskUpdater, operation: Operation) -> bool:
         TaskState.TASK_STATE_INPUT_REQUIRED, new_text_message(question), metadata={"operation": operation.id}
     )
     return True
+
+
+async def _passed_on(updater: TaskUpdater, event: AnyConversationEvent, waiting: set[int]) -> bool:
+    """Pass on what has become of one of some operations; return whether it asks for input."""
+    if isinstance(event, OperationChanged) and event.operation.number in waiting:
+        if await _asks(updater, event.operation):
+            return True
+        await _tell(updater, event)
+    elif isinstance(event, OperationProgressed) and event.operation in waiting:
+        await _tell(updater, event)
+    return False
 
 
 async def _tell(updater: TaskUpdater, event: OperationProgressed | OperationChanged) -> None:
