@@ -31,10 +31,10 @@ class Place(NamedTuple):
 Operation = Callable[[int, Place], Callable[[], object]]
 """Takes a size and a place; returns the operation to be timed."""
 
-KEYS = (10_000, 40_000, 160_000)
+KEYS = (5_000, 20_000, 80_000)
 INTENTS = (250, 1_000, 4_000)
 AGENTS = (50, 200, 800)
-ROUNDS = (50, 200, 800)
+ROUNDS = (25, 100, 400)
 SAME, PROPORTIONAL, SORTING = 4.0, 40.0, 80.0
 """The largest factors of operations that cost the same, that grow in proportion, and that sort, at 16 times the size.
 

@@ -94,7 +94,7 @@ def rate(value: float) -> str:
     return f"{value:.3g} /s"
 
 
-def compare(contestants: Mapping[str, Callable[[], float]], rounds: int = 9) -> Comparison:
+def compare(contestants: Mapping[str, Callable[[], float]], rounds: int = 7) -> Comparison:
     """Let every contestant run once to get warm, then once a round, in an order that moves on each round.
 
     A contestant does its work and returns how much it did in a second.

@@ -40,7 +40,7 @@ def commits(folder: Path) -> list[Row]:
             "in memory, with a digest each": lambda: timed(BATCH, with_digest),
             "log on disk": lambda: timed(BATCH, lambda: disk.commit(next(turns["disk"]))),
         },
-        rounds=25,
+        rounds=7,
     )
     disk.close()
     targets: dict[str, float] = {"in memory": 100_000, "log on disk": 30_000}
