@@ -1,6 +1,6 @@
 """Members on several nodes, over a transport on which everything goes wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -165,6 +165,19 @@ def test_views_converge_under_loss_repetition_reordering_and_a_partition(seed: i
             assert len(each.sent(agent, Welcome)) == 1
 
 
+def call_all(houses: list[House], agents: list[AgentRef], wait: Callable[[], None]) -> str:
+    """Have the first agent call a meeting of all; return its id."""
+    guests = [far(houses[0], agent) for agent in agents[1:]]
+
+    async def call(agent: Member) -> str:
+        return (await agent.context.use(Meetings).call("lake", guests, timeout=60)).id
+
+    opening = agents[0].ask(Do(call), timeout=90)
+    wait()
+    id_: str = opening.result(5)
+    return id_
+
+
 def test_a_node_that_is_cut_off_hears_no_quorum_and_catches_up() -> None:
     clock = ManualClock()
     wire = LossyTransport(1, delay=(0.001, 0.002), clock=clock)
@@ -174,14 +187,7 @@ def test_a_node_that_is_cut_off_hears_no_quorum_and_catches_up() -> None:
             pass_together(clock, houses, seconds)
 
         agents = [each.member(f"m{number}") for number, each in enumerate(houses)]
-        guests = [far(houses[0], agent) for agent in agents[1:]]
-
-        async def call(agent: Member) -> str:
-            return (await agent.context.use(Meetings).call("lake", guests, timeout=60)).id
-
-        opening = agents[0].ask(Do(call), timeout=90)
-        pass_time(3)
-        id_ = opening.result(5)
+        id_ = call_all(houses, agents, lambda: pass_time(3))
 
         def say(number: int, text: str) -> Any:
             async def work(agent: Member) -> int:
@@ -223,14 +229,7 @@ def test_after_a_cut_of_twenty_seconds_all_copies_of_a_meeting_are_the_same_and_
             pass_together(clock, houses, seconds)
 
         agents = [each.member(f"m{number}") for number, each in enumerate(houses)]
-        guests = [far(houses[0], agent) for agent in agents[1:]]
-
-        async def call(agent: Member) -> str:
-            return (await agent.context.use(Meetings).call("lake", guests, timeout=60)).id
-
-        opening = agents[0].ask(Do(call), timeout=90)
-        pass_time(1.5)
-        id_ = opening.result(5)
+        id_ = call_all(houses, agents, lambda: pass_time(1.5))
 
         def say(number: int, text: str) -> Any:
             async def work(agent: Member) -> int:
