@@ -1,12 +1,15 @@
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from coterie.concurrency import start_thread
-from coterie.kernel import SystemClock
-from coterie.runtime.dispatchers import computing, workers
-from coterie.runtime.dispatchers.computing import idle_times
-from coterie.runtime.dispatchers.workers import LeaseWorker, WorkerPool
+from coterie.runtime.dispatchers import computing, sizing
+from coterie.runtime.dispatchers.computing import Starvation, ThreadUsage, crowded, idle_times, usage_of
+from coterie.runtime.dispatchers.sizing import PoolSize
+from coterie.runtime.dispatchers.workers import LeaseWorker
 from coterie.testing import eventually
 
 
@@ -25,7 +28,7 @@ def test_a_thread_that_computes_is_told_from_one_that_is_blocked() -> None:
     try:
         active, blocked = LeaseWorker(), LeaseWorker()
         for worker, thread in zip((active, blocked), threads, strict=True):
-            worker.holds, worker.ident = Lease(), thread.ident or 0
+            worker.holds, worker.native = Lease(), thread.native_id or 0
         idle_times([active, blocked])
         eventually(lambda: idle_times([blocked])[0] > 0.2)
         assert idle_times([active])[0] < 0.2
@@ -39,20 +42,85 @@ def test_a_thread_that_computes_is_told_from_one_that_is_blocked() -> None:
 def test_threads_are_not_added_without_bound_for_agents_that_compute(
     monkeypatch: pytest.MonkeyPatch, idle: list[float], added: int
 ) -> None:
-    monkeypatch.setattr(workers, "idle_times", lambda _: idle)
-    pool = WorkerPool("test", least=2, most=500, idle_after=60.0)
-    pool._ready.extend(Lease() for _ in range(100))
-    assert [pool._wanted(1.0, moved=False) for _ in range(2)] == [0, added]
+    monkeypatch.setattr(sizing, "idle_times", lambda _: idle)
+    size = PoolSize()
+    assert [size.wanted(100, [LeaseWorker()], 1.0, moved=False) for _ in range(2)] == [0, added]
 
 
-@pytest.mark.parametrize(("is_crowded", "waits", "added"), [(True, 9.0, 0), (True, 0.0, 100), (False, 9.0, 100)])
+BLOCKED = ThreadUsage(waited=0.0, computed=1.0, runnable=False)
+
+
+@pytest.mark.parametrize(
+    ("crowded", "usage", "then", "added"),
+    [
+        (True, BLOCKED, BLOCKED, [0, 100]),  # the first look of several has nothing to compare with
+        (False, BLOCKED, BLOCKED, [100, 100]),
+        (True, BLOCKED, ThreadUsage(9.0, 1.0, runnable=False), [0, 0]),  # it waited for a processor, and blocks now
+        (True, BLOCKED, ThreadUsage(0.0, 1.0, runnable=True), [0, 0]),  # it waits for one at this moment
+        (True, BLOCKED, ThreadUsage(0.0, 1.1, runnable=True), [0, 100]),  # it computes without the interpreter
+        (False, BLOCKED, ThreadUsage(9.0, 1.0, runnable=True), [100, 100]),
+        (True, None, None, [0, 100]),  # the system does not tell
+    ],
+)
 def test_a_process_that_gets_few_processors_adds_no_threads(
-    monkeypatch: pytest.MonkeyPatch, *, is_crowded: bool, waits: float, added: int
+    monkeypatch: pytest.MonkeyPatch, *, crowded: bool, usage: ThreadUsage | None, then: ThreadUsage | None, added: list[int]
 ) -> None:
-    monkeypatch.setattr(computing, "crowded", lambda: is_crowded)
-    monkeypatch.setattr(computing, "processor_waits", lambda _: waits)
-    pool = WorkerPool("test", least=2, most=500, idle_after=60.0)
-    pool._ready.extend(Lease() for _ in range(100))
-    pool._starvation._at = SystemClock.monotonic() - 1.0
-    pool._prompt_looks = 2
-    assert pool._wanted(0.1, moved=True) == added
+    usages = iter([usage, then])
+    monkeypatch.setattr(computing, "crowded", lambda: crowded)
+    monkeypatch.setattr(computing, "usage_of", lambda _: next(usages))
+    size = PoolSize()
+    size.woke(0.0)
+    size.woke(0.0)
+    assert [size.wanted(100, [LeaseWorker()], 0.001, moved=True) for _ in range(2)] == added
+
+
+@pytest.mark.parametrize(
+    ("busy", "workers", "added"), [(0.0, 2, 256), (0.05, 2, 38), (0.5, 2, 2), (0.7, 2, 1), (0.7, 20, 9), (0.9, 20, 0)]
+)
+def test_as_many_threads_are_added_as_the_processor_has_time_for(
+    monkeypatch: pytest.MonkeyPatch, busy: float, workers: int, added: int
+) -> None:
+    monkeypatch.setattr(computing, "crowded", lambda: False)
+    size = PoolSize()
+    size._processors = 1
+    size.woke(0.0)
+    assert size.wanted(1_000, [LeaseWorker()] * workers, busy, moved=True) == 0
+    size.woke(0.0)
+    assert size.wanted(1_000, [LeaseWorker()] * workers, busy, moved=True) == added
+    size.woke(0.001)
+    assert size.wanted(1_000, [LeaseWorker()] * workers, busy, moved=True) == 0
+
+
+def test_a_measurement_of_long_ago_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(computing, "crowded", lambda: True)
+    monkeypatch.setattr(computing, "usage_of", lambda _: BLOCKED)
+    starvation = Starvation()
+    assert [starvation.found([1]) for _ in range(2)] == [True, False]
+    starvation._at -= 60.0
+    assert starvation.found([1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of threads")
+def test_the_system_tells_what_a_thread_does() -> None:
+    over = threading.Event()
+    thread = start_thread(over.wait, "blocked")
+    try:
+        eventually(lambda: (usage := usage_of(thread.native_id or 0)) is not None and not usage.runnable)
+    finally:
+        over.set()
+    mine = usage_of(threading.get_native_id())
+    assert mine is not None
+    assert mine.runnable
+    assert mine.computed > 0
+    assert usage_of(0) is None
+
+
+def test_threads_that_want_to_run_make_a_machine_crowded_at_once() -> None:
+    code = "while True: pass"
+    burners = [subprocess.Popen([sys.executable, "-c", code]) for _ in range((os.cpu_count() or 1) + 1)]  # noqa: S603 - our own
+    try:
+        eventually(crowded)
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()

@@ -220,8 +220,8 @@ def test_agents_that_have_ended_leave_nothing_behind() -> None:
             for stopped in [agent.stop() for agent in agents]:
                 stopped.result(10)
             del agents, agent, stopped
-            gc.collect()
-            assert [each for each in gc.get_objects() if type(each) is Recorder] == []
+            # A collection in another thread makes one of ours do nothing.
+            eventually(lambda: gc.collect() >= 0 and not any(type(each) is Recorder for each in gc.get_objects()))
 
 
 def test_where_agents_cannot_be_leased_each_gets_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -225,11 +225,11 @@ def test_a_generator_that_is_closed_runs_its_finally_block_to_the_end(dispatcher
             for n in source.stream(Numbers()):
                 if n == number:
                     break
-            eventually(partial(_has_closed, runtime, source, number))
+            eventually(partial(_shows, runtime, source, "closed", number))
 
 
-def _has_closed(runtime: Runtime, source: AgentRef, number: int) -> bool:
-    return (runtime.inspect(source).attributes or {}).get("closed") == str(number)
+def _shows(runtime: Runtime, agent: AgentRef, name: str, value: int) -> bool:
+    return (runtime.inspect(agent).attributes or {}).get(name) == str(value)
 
 
 def test_a_forgotten_stream_is_collected_and_closed() -> None:
@@ -240,10 +240,37 @@ def test_a_forgotten_stream_is_collected_and_closed() -> None:
         cycle.append(cycle)
         gone = weakref.ref(stream)
         del stream, cycle
-        gc.collect()
-        assert gone() is None
+        eventually(lambda: gc.collect() >= 0 and gone() is None)
         assert source.ask(Echo(1)).result(10) == 1
         eventually(lambda: runtime.metrics().totals.cancelled == 1)
+
+
+class Maker(Recorder):
+    made = closed = 0
+
+    @on
+    async def numbers(self, message: Numbers) -> AsyncIterator[int]:
+        self.made = 0
+        try:
+            while True:
+                self.made += 1
+                yield self.made
+        finally:
+            self.closed += 1
+
+
+@both
+def test_a_generator_that_is_held_back_makes_no_item_after_its_asker_has_left(dispatcher: Dispatcher) -> None:
+    with Runtime(dispatcher=dispatcher) as runtime:
+        maker = runtime.spawn(Maker)
+        for number in range(1, 51):
+            stream = maker.stream(Numbers(), ahead=1)
+            reader = iter(stream)
+            assert next(reader) == 1
+            eventually(partial(_shows, runtime, maker, "made", 2))
+            stream.close()
+            eventually(partial(_shows, runtime, maker, "closed", number))
+            assert _shows(runtime, maker, "made", 2)
 
 
 class Stubborn(Recorder):

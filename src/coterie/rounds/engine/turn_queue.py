@@ -63,8 +63,6 @@ class TurnQueue:
         """When it began that turn, on the world's monotonic clock."""
         self.native = 0
         """The system's number of its thread."""
-        self.queued = 0.0
-        """For `Starvation`."""
         self.mean = 0.0
         """Seconds of processor time that a turn took when the queue ran last."""
 

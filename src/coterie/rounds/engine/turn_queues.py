@@ -165,7 +165,6 @@ class TurnQueues:
         host = self._hosts.get(queue)
         if host is None:
             host = self._hosts[queue] = self._pool.spawn(QueueRunner, "turn-queue", len(self._hosts))
-        self._starvation.found([queue])
         self._running, self._began = True, self._clock.monotonic()
         host.tell(RunQueue(queue))
 
@@ -173,7 +172,7 @@ class TurnQueues:
         """Make the reports of turns that have ended ready, and take the others out of the queue if hardly any has."""
         queue = self._queue
         self._take_ended(queue, self._given)
-        if len(self._ready) < _FAST and self._given and not self._starvation.found([queue]):
+        if len(self._ready) < _FAST and self._given and not self._starvation.found([queue.native]):
             self._hold_up()
 
     def _hold_up(self) -> None:

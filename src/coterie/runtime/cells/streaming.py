@@ -114,11 +114,12 @@ class _Sending:
         if kind in COPIED:
             item = item.copy()
         room = port.send(item)
+        if room is not None and not port.done:
+            await self._wait_for(room, port)
         if port.done:
+            # The end of a stream also ends the wait for room: the generator must not make one more item for nobody.
             self._running.cancel()
             await asyncio.sleep(0)
-        elif room is not None:
-            await self._wait_for(room, port)
         elif not self._count % _STEPS:
             await asyncio.sleep(0)
 

@@ -8,22 +8,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from coterie.kernel import SystemClock
 
 _STARVED = 0.1
 """The share of the time that threads wait for a processor on a crowded machine, above which it gives them too few."""
+_COMPARABLE = 0.1
+"""Seconds after which a measurement is too old to tell what the machine does now."""
 
 
-class QueuedThread(Protocol):
-    """A thread, as far as its waits for a processor are concerned."""
-
-    native: int
-    queued: float
-
-
-class MeasuredWorker(QueuedThread, Protocol):
+class MeasuredWorker(Protocol):
     """A worker thread, as far as its use of the processor is concerned."""
 
     @property
@@ -31,7 +26,7 @@ class MeasuredWorker(QueuedThread, Protocol):
         """The lease that it runs."""
         ...
 
-    ident: int
+    native: int
     serial: int
     computed: float
     measured: int
@@ -39,31 +34,44 @@ class MeasuredWorker(QueuedThread, Protocol):
 
 
 def idle_times(workers: Iterable[MeasuredWorker]) -> list[float]:
-    """Return the seconds for which each worker that holds a lease has not computed. No thread may end meanwhile.
+    """Return the seconds for which each worker that holds a lease has not computed.
 
     A call finds out whether they have computed since the call before.
     """
     now = SystemClock.monotonic()
-    holding = [worker for worker in workers if worker.holds is not None and worker.ident]
+    holding = [worker for worker in workers if worker.holds is not None and worker.native]
     for worker in holding:
-        computed = SystemClock.thread_of(worker.ident)
+        computed = SystemClock.thread_of(worker.native)
         if computed > worker.computed or worker.serial != worker.measured:
             worker.computed, worker.measured, worker.computed_at = computed, worker.serial, now
     return [now - worker.computed_at for worker in holding]
 
 
-def processor_waits(workers: Iterable[QueuedThread]) -> float:
-    """Return the seconds for which threads have waited for a processor since the call before; 0 if the system does not tell."""
-    waits = 0.0
-    for worker in workers:
-        try:
-            text = Path(f"/proc/self/task/{worker.native}/schedstat").read_text(encoding="ascii")
-            queued = int(text.split()[1]) / 1e9
-        except (OSError, ValueError, IndexError):
-            continue
-        waits += queued - worker.queued
-        worker.queued = queued
-    return waits
+class ThreadUsage(NamedTuple):
+    """What the system says about one thread."""
+
+    waited: float
+    """Seconds for which it waited for a processor. A wait counts when it has ended."""
+    computed: float
+    """Seconds of processor time."""
+    runnable: bool
+    """True if it has a processor now, or waits for one."""
+
+    def wait_since(self, earlier: ThreadUsage, seconds: float) -> float:
+        """Return for how many of the seconds since an earlier usage the thread waited for a processor."""
+        waits = self.waited - earlier.waited
+        return waits + seconds if self.runnable and self.computed == earlier.computed else waits
+
+
+def usage_of(thread: int) -> ThreadUsage | None:
+    """Return the usage of a thread of this process, given by its number in the system; None if the system does not tell."""
+    folder = Path(f"/proc/self/task/{thread}")
+    try:
+        waited = int((folder / "schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+        state = (folder / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
+    except (OSError, ValueError, IndexError):
+        return None
+    return ThreadUsage(waited, SystemClock.thread_of(thread), state == "R")
 
 
 class Starvation:
@@ -73,16 +81,31 @@ class Starvation:
     """
 
     def __init__(self) -> None:
-        self._at = 0.0
+        self._at = float("-inf")
+        self._usages: dict[int, ThreadUsage] = {}
 
-    def found(self, workers: Iterable[QueuedThread]) -> bool:
-        """Return whether the threads have waited much for a processor since the call before. No thread may end meanwhile."""
+    def found(self, threads: Iterable[int]) -> bool:
+        """Return whether threads wait much for a processor, given by their numbers in the system.
+
+        The first call of several in short order on a crowded machine cannot know. It returns True, and the next one tells.
+        """
         if not crowded():
             return False
-        before, self._at = self._at, SystemClock.monotonic()
-        return processor_waits(workers) > _STARVED * (self._at - before)
+        earlier, before = self._usages, self._at
+        self._at = SystemClock.monotonic()
+        self._usages = {thread: usage for thread in threads if (usage := usage_of(thread)) is not None}
+        seconds = self._at - before
+        if seconds > _COMPARABLE:
+            return True
+        waits = sum(usage.wait_since(earlier[thread], seconds) for thread, usage in self._usages.items() if thread in earlier)
+        return waits > _STARVED * seconds
 
 
 def crowded() -> bool:
-    """Return whether more threads of the machine want to run than it has processors."""
-    return hasattr(os, "getloadavg") and os.getloadavg()[0] > (os.cpu_count() or 1)
+    """Return whether more threads of the machine want to run now than it has processors."""
+    processors = os.cpu_count() or 1
+    try:
+        running = int(Path("/proc/loadavg").read_text(encoding="ascii").split()[3].partition("/")[0])
+    except (OSError, ValueError, IndexError):
+        return hasattr(os, "getloadavg") and os.getloadavg()[0] > processors
+    return running > processors

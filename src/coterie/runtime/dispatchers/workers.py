@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import sys
 import threading
 from collections import deque
 from typing import Protocol
@@ -15,7 +13,7 @@ from coterie.concurrency.budget import PROCESS_THREADS
 from coterie.concurrency.threads import defer
 from coterie.errors import ProgramEnding, ThreadLimitReached
 from coterie.kernel import Countdown, SystemClock
-from coterie.runtime.dispatchers.computing import Starvation, idle_times
+from coterie.runtime.dispatchers.sizing import PoolSize
 
 _log = logging.getLogger(__name__)
 
@@ -25,22 +23,6 @@ _TICK = 0.005
 """Seconds between two looks of the watchdog."""
 _QUIET_TICKS = 100
 """Looks that find nothing to do before the watchdog itself goes to rest."""
-_BUSY = 0.85
-"""The share of a processor above which more threads would only delay each other."""
-_PROMPT = 0.00025
-"""Seconds by which the watchdog may wake up late and still take it that nobody held it up. One that finds the
-interpreter in use waits for a whole switch interval."""
-_PROMPT_LOOKS = 2
-"""Looks in a row for which it was prompt before it is believed that there is room for more threads."""
-_AT_ONCE = 256
-"""Threads that are added by one look, for to start one takes about a tenth of a millisecond."""
-_PATIENT_LOOKS = 2
-"""Looks in a row without a taken lease, although the interpreter is in use, before one thread is added."""
-
-_MOST_COMPUTING = 16
-"""Threads that have computed within `_RECENT` and share the interpreter, above which no more are added for fairness."""
-_RECENT = 1.0
-"""Seconds. On a crowded machine a thread that computes may get no processor for a while."""
 
 
 class Lease(Protocol):
@@ -60,7 +42,7 @@ class LeaseWorker:
 
     # fmt: off
     __slots__ = (
-        "bell", "computed", "computed_at", "fresh", "holds", "ident", "measured", "native", "queued",
+        "bell", "computed", "computed_at", "fresh", "holds", "ident", "measured", "native",
         "searching", "seen", "serial", "slot", "streak", "thread",
     )
     # fmt: on
@@ -84,8 +66,7 @@ class LeaseWorker:
         self.computed_at = 0.0
         """When it was last found to have computed, or to have another lease."""
         self.native = 0
-        self.queued = 0.0
-        """Seconds for which its thread had waited for a processor when that was read last."""
+        """The number of its thread in the system, once it runs."""
 
 
 class WorkerPool:
@@ -95,11 +76,8 @@ class WorkerPool:
     answered without any thread being woken. All others queue, and one idle worker at a time is woken to look.
 
     A worker that is about to block in a wait of the runtime is replaced at once. For others a watchdog looks every 5 ms while
-    there is work, and takes the slot of a delayed worker. If leases wait although the interpreter is free, then workers are
-    blocked, and it adds as many threads as leases wait. It detects a free interpreter by its own sleep: then it wakes up on
-    time. If leases wait, the interpreter is in use, and no lease was taken between two looks, then workers compute: it adds one
-    thread, which gets its share of the interpreter, unless many compute already. If leases wait because there is more work
-    than one processor can do, more threads would not help. A thread without work for `idle_after` seconds ends, down to `least`.
+    there is work, takes the slot of a delayed worker, and adds as many threads as `PoolSize` says. A thread without work for
+    `idle_after` seconds ends, down to `least`.
 
     Safe from any thread. `_lock` guards the list of idle workers and the counts. Leases join the queue, and workers
     become idle, while it is held, so none becomes idle while a lease waits; running workers take leases without it.
@@ -119,15 +97,10 @@ class WorkerPool:
         self._started = 0
         self._ending: list[Thread] = []
         self._closed = False
-        # With an interpreter lock, all threads together have the use of one processor for Python code.
-        self._processors = 1 if getattr(sys, "_is_gil_enabled", lambda: True)() else os.cpu_count() or 1
         self._watchdog: Thread | None = None
         self._watchdog_bell = AutoResetEvent()
         self._watchdog_rests = False
-        # These belong to the watchdog alone.
-        self._prompt_looks = 0
-        self._still_looks = 0
-        self._starvation = Starvation()
+        self._size = PoolSize()
 
     @property
     def threads(self) -> int:
@@ -353,8 +326,7 @@ class WorkerPool:
             rung = self._watchdog_bell.wait(None if quiet > _QUIET_TICKS else _TICK)
             cpu_now, wall_now = SystemClock.processor(), SystemClock.monotonic()
             took = wall_now - wall
-            prompt = rung or took < _TICK + _PROMPT
-            self._prompt_looks = self._prompt_looks + 1 if prompt else 0
+            self._size.woke(0.0 if rung else took - _TICK)
             busy = (cpu_now - cpu) / max(took, 1e-9)
             quiet = 0 if self._look(busy) else quiet + 1
             cpu, wall = SystemClock.processor(), SystemClock.monotonic()
@@ -364,19 +336,6 @@ class WorkerPool:
                         quiet = 0
                     else:
                         self._watchdog_rests = True
-
-    def _wanted(self, busy: float, *, moved: bool) -> int:
-        """Return how many more workers should be at work. The lock is held."""
-        self._still_looks = 0 if moved else self._still_looks + 1
-        if not self._ready:
-            return 0
-        free = self._prompt_looks >= _PROMPT_LOOKS and busy < _BUSY * self._processors
-        if free:
-            return 0 if self._starvation.found(self._workers) else min(len(self._ready), _AT_ONCE)
-        if self._still_looks >= _PATIENT_LOOKS:
-            self._still_looks = 0
-            return int(sum(idle < _RECENT for idle in idle_times(self._workers)) < _MOST_COMPUTING)
-        return 0
 
     def _look(self, busy: float) -> bool:
         """Take over from delayed workers, or add workers. Return whether there is any work."""
@@ -389,7 +348,7 @@ class WorkerPool:
                         self._ready.append(worker.slot.pop())
                 moved = moved or worker.serial != worker.seen
                 worker.seen = worker.serial
-            wanted = self._wanted(busy, moved=moved)
+            wanted = self._size.wanted(len(self._ready), self._workers.keys(), busy, moved=moved)
             if wanted:
                 roused = [self._searcher(self._idle.pop()) for _ in range(min(wanted, len(self._idle)))]
                 free = 0 if PROCESS_THREADS.full else self.most - len(self._workers)
