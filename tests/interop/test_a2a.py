@@ -16,6 +16,7 @@ from a2a.client import ClientConfig, ClientFactory
 from a2a.client.card_resolver import A2ACardResolver
 from a2a.helpers import get_artifact_text, new_data_part, new_text_message
 from a2a.server.context import ServerCallContext
+from a2a.server.request_handlers import DefaultRequestHandlerV2
 from a2a.types import (
     AuthenticationInfo,
     CancelTaskRequest,
@@ -39,6 +40,7 @@ from starlette.routing import Route
 
 from coterie.conversation import Conversations, ConversationSettings, ToolContext, tool
 from coterie.interop import AccessToken
+from coterie.interop.a2a import application
 from coterie.interop.a2a.application import create_a2a_application
 from coterie.interop.a2a.push import StoredPushConfigs
 from coterie.storage import open_database
@@ -387,6 +389,19 @@ def test_an_operation_that_ends_before_its_task_is_followed_again_is_in_the_task
                 await asyncio.sleep(0.01)
             assert any("seen" in each for each in said(found))
 
+    run(main)
+
+
+def test_tasks_of_the_kit_that_never_end_do_not_hold_the_server_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never_end(handler: DefaultRequestHandlerV2) -> None:
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        async with served(tmp_path) as http:
+            assert said(await task_after(await client_of(http), asked("hello"))) != []
+
+    monkeypatch.setattr(DefaultRequestHandlerV2, "aclose", never_end)
+    monkeypatch.setattr(application, "_CLOSING", 0.02)
     run(main)
 
 
