@@ -171,7 +171,7 @@ class Services:
             del self._starting[starting]
 
     def close(self, countdown: Countdown) -> None:
-        """Start no more agents, and wait microseconds for the starts of other threads."""
+        """Start no more agents, and wait for those that other threads are starting: microseconds, if these get a processor."""
         self.closed = True
         pause = threading.Event()
         while self._starting and not countdown.over:
@@ -226,8 +226,8 @@ class Services:
             if self.stopping:
                 cell.mailbox.refuse_outsiders()
             cell.control(cell.life.start)
-            if parent is not None and parent.life.ended:
-                # It may have looked for its children before this one was added: one of the two always sees the other.
+            if self.closed or (parent is not None and parent.life.ended):
+                # Its parent, or the stop of the runtime, may have looked before this one was added: one always sees the other.
                 cell.stop(drain=False)
         except BaseException as error:
             self.registry.withdraw(name, number)

@@ -113,7 +113,8 @@ class Shutdown:
         self._services.refuse_outsiders()
         drained = drain and self._drain(countdown)
         self._services.close(Countdown(_LAST_CALL))
-        self._stop_agents(drain=drain, countdown=countdown)
+        if self._stop_agents(drain=drain, countdown=countdown):
+            self._wait_for_late_agents(countdown)
         stuck = self._end_the_rest()
         self._services.end_threads(0.1 if stuck else _THREADS)
         return StopReport(drained, tuple(stuck))
@@ -143,7 +144,8 @@ class Shutdown:
             cell in self._endless or activity_of(cell) is Activity.QUIET for cell in self._cells()
         )
 
-    def _stop_agents(self, *, drain: bool, countdown: Countdown) -> None:
+    def _stop_agents(self, *, drain: bool, countdown: Countdown) -> bool:
+        """Stop the agents. Return whether they have ended in time."""
         empty = Signal()
         self._root.stop_all(drain=drain, then=empty.set)
         left = countdown.left()
@@ -152,10 +154,16 @@ class Shutdown:
             while left > 0.0 and not empty.wait(min(left, _LAST_CALL)):
                 left = 0.0 if self._only_endless_are_left() else countdown.left() or 0.0
             if empty.done:
-                return
+                return True
             self._root.stop_all(drain=False, then=empty.set)
             left = min(_LAST_CALL, max(0.1, left))
-        empty.wait(left)
+        return empty.wait(left)
+
+    def _wait_for_late_agents(self, countdown: Countdown) -> None:
+        """Wait for agents that came when the others had ended: the threads that start them were held up, or hooks start them."""
+        pause = threading.Event()
+        while self._cells() and not countdown.over:
+            pause.wait(0.001)
 
     def _end_the_rest(self) -> list[StuckAgent]:
         """End the agents that are stuck, and return them. One that awaits something still runs `on_stop`."""

@@ -8,6 +8,9 @@ import pytest
 from coterie import Agent, AgentRef, CoterieError, MailboxPolicy, Message, Request, Runtime, on
 from coterie.concurrency import start_thread
 from coterie.errors import DefinitionError
+from coterie.runtime import StopReport, shutdown
+from coterie.runtime.cells.cell import AgentCell
+from coterie.testing import eventually
 
 
 class Job(Message):
@@ -178,6 +181,58 @@ def test_an_agent_that_is_spawned_while_the_runtime_stops_is_stopped_too() -> No
         assert not report.stuck
         for thread in threads:
             thread.join()
+
+
+class Lingering(Agent):
+    def __init__(self, until: threading.Event) -> None:
+        self.until = until
+
+    def on_stop(self) -> None:
+        self.until.wait(10)
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_an_agent_whose_start_is_held_up_until_the_others_are_stopped_is_stopped_too(
+    monkeypatch: pytest.MonkeyPatch, *, others: bool
+) -> None:
+    held_up, go_on, added = threading.Event(), threading.Event(), threading.Event()
+    runtime = Runtime(stop_timeout=10.0)
+    if others:
+        runtime.spawn(Lingering, added)
+    registry = runtime._services.registry
+    add = registry.add
+
+    def add_late(cell: AgentCell) -> None:
+        held_up.set()
+        assert go_on.wait(10)
+        add(cell)
+
+    def end_threads(patience: float) -> None:
+        ended.append(True)
+        end(patience)
+
+    ended: list[bool] = []
+    end = runtime._services.end_threads
+    monkeypatch.setattr(registry, "add", add_late)
+    monkeypatch.setattr(runtime._services, "end_threads", end_threads)
+    monkeypatch.setattr(shutdown, "_LAST_CALL", 0.01)
+    before = Idle.stopped
+    late: list[AgentRef] = []
+    spawner = start_thread(lambda: late.append(runtime.spawn(Idle)), "spawner")
+    assert held_up.wait(10)
+    reports: list[StopReport | None] = []
+    stopper = start_thread(lambda: reports.append(runtime.stop(drain=False)), "stopper")
+    eventually(lambda: bool(ended) or any(cell.ending for cell in registry.cells()))
+    go_on.set()
+    spawner.join()
+    added.set()
+    stopper.join()
+    assert reports[0] is not None
+    assert not reports[0].stuck
+    with pytest.raises(CoterieError):
+        late[0].ask(Work()).result(5)
+    if others:
+        assert Idle.stopped == before + 1
 
 
 class Buy(Message):
