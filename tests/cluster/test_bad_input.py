@@ -1,17 +1,22 @@
 """What people get wrong, and what fails around a cluster: one clear error each, without Ray. Others are in the files beside."""
 
+import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from ray.exceptions import AuthenticationError
 
-from coterie.cluster import Cluster, rays
+from coterie.cluster import Cluster, machine, rays
 from coterie.cluster.keys import KeyPlacement
+from coterie.cluster.security import MODE, PATH, make_token
+from coterie.concurrency import start_thread
 from coterie.durable import Claims, Identity
 from coterie.errors import StorageUnavailable
 from coterie.errors.cluster import ClusterUnavailable, LeaseLost
@@ -36,11 +41,87 @@ main()
 """
 
 
-@pytest.fixture
-def listening() -> Iterator[str]:
-    """The address of a server that says nothing."""
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """Give the address of a server that has one answer for all."""
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                with connection:
+                    connection.sendall(answer)
+                    connection.recv(1_000)
+
     with socket.create_server(("127.0.0.1", 0)) as server:
-        yield f"127.0.0.1:{server.getsockname()[1]}"
+        thread = start_thread(serve, "server")
+        try:
+            yield f"127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+AS_RAY = b"\0\0\0\4\0\0\0\0\0"
+
+
+@pytest.fixture
+def listening(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a server that greets as Ray does, and lets every program in."""
+    monkeypatch.setattr(rays, "check_admission", lambda address: None)
+    with answering(AS_RAY) as address:
+        yield address
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"-ERR unknown command 'PRI'\r\n", AS_RAY[:5]])
+def test_a_server_that_is_not_ray_is_told_from_ray_at_once(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    monkeypatch.setattr(rays, "_PROBE", 0.2)
+    with answering(answer) as address:
+        for begin in (lambda: rays.connect(address, None), lambda: machine.join(address)):
+            with pytest.raises(
+                ClusterUnavailable, match=f"{address}: a process listens there, but it is not Ray; give the port"
+            ):
+                begin()
+        monkeypatch.setenv("RAY_USE_TLS", "1")
+        rays.probe(address)
+
+
+def test_a_wrong_token_is_one_error_before_ray_is_asked_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing:
+        def __init__(self, address: str) -> None:
+            raise AuthenticationError(f"InvalidAuthToken at {address}")
+
+    monkeypatch.setattr("ray._raylet.GcsClient", Refusing)
+    monkeypatch.setattr(rays, "ray", SimpleNamespace(is_initialized=lambda: False))
+    refused = "which has another token than the cluster, or none; copy ~/.coterie/cluster-token"
+    with answering(AS_RAY) as address, pytest.raises(ClusterUnavailable, match=refused):
+        rays.connect(address, None)
+
+
+@pytest.mark.parametrize("command", ["start", "join"])
+def test_a_named_token_is_the_one_that_ray_gets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str) -> None:
+    given: list[str] = []
+
+    def run(whole: list[str], *, env: dict[str, str] | None = None, **_: Any) -> Any:
+        given.append((env if env is not None else os.environ)["RAY_AUTH_TOKEN_PATH"])
+        return subprocess.CompletedProcess(whole, 0, "", "")
+
+    for name in (MODE, PATH):
+        monkeypatch.setenv(name, "of another cluster")
+    token = make_token(tmp_path / "token")
+    monkeypatch.setattr(machine, "subprocess", SimpleNamespace(run=run, TimeoutExpired=subprocess.TimeoutExpired))
+    with answering(AS_RAY) as address:
+        if command == "join":
+            machine.join(address, token=token)
+        else:
+            machine.start_head(port=free_port(), host="127.0.0.1", token=token)
+    assert set(given) == {str(token)}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
 
 
 def test_without_ray_a_command_names_the_extra(tmp_path: Path) -> None:
@@ -101,10 +182,9 @@ def test_two_programs_of_one_process_share_its_connection_and_the_last_one_ends_
     monkeypatch.setattr(rays, "_uses", rays._Uses())
     assert rays.connect(listening, None)
     assert not rays.connect(listening, None)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        elsewhere = f"127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(ClusterUnavailable, match=f"{elsewhere}: this process is connected to Ray at {listening} already"):
-            rays.connect(elsewhere, None)
+    with answering(AS_RAY) as elsewhere, pytest.raises(ClusterUnavailable) as caught:
+        rays.connect(elsewhere, None)
+    assert f"{elsewhere}: this process is connected to Ray at {listening} already" in str(caught.value)
     rays.disconnect()
     assert ray.is_initialized()
     rays.disconnect()

@@ -171,10 +171,11 @@ class _Lender:
         self._ends = ends
 
     async def ask(self, request: ModelRequest) -> ModelReply:
-        raise NotImplementedError
+        """Return what the turn has used, once that is known."""
+        return ModelReply(usage=(await self._ends[request.step]).usage)
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
-        # From here on it costs its estimate, unless its end is heard of.
+        """Yield once the turn has begun: from then on it costs its estimate, unless its end is heard of. Then yield what it used."""
         yield TextDelta("")
         ended = await self._ends[request.step]
         yield ModelReply(usage=ended.usage)

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -29,6 +29,18 @@ _NICENESS = {"RAY_worker_niceness": "0"}
 """Ray would give its processes the lowest priority but four, and a node that starves counts as lost."""
 _WITHIN = 120.0
 _GRACE = 10.0
+_CHECKED_WITHIN = 30.0
+_NOT_ADMITTED = 7
+_CHECK = f"""
+import sys
+from coterie.cluster.rays import check_admission
+from coterie.errors.cluster import ClusterUnavailable
+try:
+    check_admission(sys.argv[1])
+except ClusterUnavailable:
+    sys.exit({_NOT_ADMITTED})
+"""
+"""A program that ends by `_NOT_ADMITTED` if a cluster refuses its token."""
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _KEY = re.compile(rf"([a-z0-9.-]+/)?{_NAME.pattern}")
 _NAME_RULE = "at most 63 letters, digits, '-', '_' and '.', with a letter or a digit at both ends"
@@ -87,6 +99,7 @@ def join(
     options = _machine_options(name, labels, resources, cpus)
     parse_ports(ports, "--ports")
     rays.probe(address)
+    _check_admission(address, token)
     arguments = [f"--address={address}", "--disable-usage-stats"]
     if host:
         arguments.append(f"--node-ip-address={host}")
@@ -217,10 +230,20 @@ def _ray(command: str, arguments: Sequence[str], token: Path | None, ports: str)
         raise
 
 
+def _check_admission(address: str, token: Path | None) -> None:
+    """Raise `ClusterUnavailable` if a cluster refuses a token. Ray, which reads a token once, is asked in another process."""
+    use_token(token)
+    whole = [sys.executable, "-c", _CHECK, address]
+    with suppress(subprocess.TimeoutExpired):
+        done = subprocess.run(whole, capture_output=True, text=True, check=False, timeout=_CHECKED_WITHIN)  # noqa: S603 - our own
+        if done.returncode == _NOT_ADMITTED:
+            raise ClusterUnavailable(address, f"{rays.REFUSED}; {rays.ADMISSION}")
+
+
 def _run(command: str, arguments: Sequence[str], token: Path | None, mark: str, ports: str) -> None:
+    use_token(token)
     # All processes of Ray on this machine inherit it.
     environment = {**_NICENESS, **os.environ, MARK: mark, **({PORTS: ports} if ports else {})}
-    use_token(token)
     whole = [sys.executable, "-m", "ray.scripts.scripts", command, *arguments]
     try:
         done = subprocess.run(  # noqa: S603 - Ray's own command
@@ -229,7 +252,7 @@ def _run(command: str, arguments: Sequence[str], token: Path | None, mark: str, 
     except subprocess.TimeoutExpired as error:
         raise ClusterUnavailable("this machine", f"`ray {command}` has not ended after {_WITHIN:g} s") from error
     if "InvalidAuthToken" in done.stdout + done.stderr:
-        raise ClusterError(f"this machine is not let in: it has another token than the cluster, or none; {rays.ADMISSION}")
+        raise ClusterError(f"`ray {command}`: {rays.REFUSED}; {rays.ADMISSION}")
     if done.returncode != 0:
         lines = [line.strip() for line in (done.stderr or done.stdout).splitlines()]
         lines = [line for line in lines if line and not line.startswith("File ")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -23,7 +24,12 @@ NODE_LABEL = "coterie.io/node"
 _list_nodes: Any = ray.nodes
 _find_address: Any = ray.util.get_node_ip_address
 ADMISSION = "copy ~/.coterie/cluster-token of the head to the same place here, or name its copy by RAY_AUTH_TOKEN_PATH with RAY_AUTH_MODE=token"
+REFUSED = "it does not let this machine in, which has another token than the cluster, or none"
 _PROBE = 5.0
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+"""The start of each connection of HTTP/2, which Ray speaks, and an empty SETTINGS frame; see RFC 9113, section 3.4."""
+_FRAME_HEAD, _FRAME_KIND, _SETTINGS = 9, 3, 4
+"""The bytes of the head of a frame, the place of its kind, and the kind of the first one."""
 _PORTS = 65_535
 ON_HEAD = {"node:__internal_head__": 0.001}
 """The resources of an actor that Ray puts on its head: only that has the resource, of which nearly all is left."""
@@ -50,6 +56,8 @@ def connect(address: str, runtime_env: dict[str, Any] | None) -> bool:
     noted = _noted() if address == "auto" else address
     if noted and not (address == "auto" and ray.is_initialized()):
         probe(noted)
+        if not ray.is_initialized():
+            check_admission(noted)
     if ray.is_initialized():
         _check_address(address)
         with _uses.lock:
@@ -103,15 +111,39 @@ def _noted() -> str:
 
 
 def probe(address: str) -> None:
-    """Raise `ClusterUnavailable` if no process listens at an address of Ray: Ray itself would try for a minute."""
+    """Raise `ClusterUnavailable` if Ray does not listen at an address: Ray itself would try for a minute."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) <= _PORTS:
         raise ClusterUnavailable(address, "it is no address; write a host and a port, such as 10.0.0.1:6379")
+    answer = b""
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _PROBE).close()
+        with socket.create_connection((host.strip("[]"), int(port)), _PROBE) as connection:
+            if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
+                return
+            connection.sendall(_GREETING)
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                answer = connection.makefile("rb").read(_FRAME_HEAD)
     except OSError as error:
         problem = f"cannot be reached: {error}; start it by `coterie cluster start --head`, or mend the address"
         raise ClusterUnavailable(address, problem) from error
+    if len(answer) < _FRAME_HEAD or answer[_FRAME_KIND] != _SETTINGS:
+        problem = "a process listens there, but it is not Ray; give the port of the head, which `coterie cluster start --head` printed"
+        raise ClusterUnavailable(address, problem)
+
+
+def check_admission(address: str) -> None:
+    """Raise `ClusterUnavailable` if a cluster refuses the token of this process: `ray.init` would try for twenty seconds."""
+    try:
+        from ray._raylet import GcsClient  # type: ignore[attr-defined] # noqa: PLC0415 - not public: it may go
+        from ray.exceptions import AuthenticationError  # noqa: PLC0415 - older versions have none
+    except ImportError:
+        return
+    try:
+        GcsClient(address=address)
+    except AuthenticationError as error:
+        raise ClusterUnavailable(address, f"{REFUSED}; {ADMISSION}") from error
+    except Exception:  # noqa: BLE001 - `ray.init` finds it as well, and its error says more
+        return
 
 
 def _remedy(text: str) -> str:
