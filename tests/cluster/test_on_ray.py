@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 import ray
 
-from coterie import Leased, MailboxPolicy, Runtime
+from coterie import Dedicated, Leased, MailboxPolicy, Runtime
 from coterie.cli import cluster as commands
 from coterie.cluster import Cluster, HostedAgents, Placement, rays
 from coterie.errors import DefinitionError, DeliveryError, EncodeFailed, InvalidSetting, MailboxFull, NameTaken
@@ -132,6 +132,8 @@ def test_bad_input_is_one_clear_error_each(cluster: Cluster, machines: Machines)
         cluster.spawn(Counter, node="c")
     with pytest.raises(InvalidSetting, match="node and placement': need one of them"):
         cluster.spawn(Counter, node="a", placement=Placement(labels={"zone": "y"}))
+    with pytest.raises(InvalidSetting, match=r"spawn.dispatcher='dedicated'"):
+        cluster.spawn(Counter, dispatcher="dedicated")  # type: ignore[arg-type] # that is the fault
     with pytest.raises(InvalidSetting, match=r"spawn_many.each=-1"):
         cluster.spawn_many(Counter, -1)
     for name in ("", "a#b", 5):
@@ -150,6 +152,16 @@ def test_bad_input_is_one_clear_error_each(cluster: Cluster, machines: Machines)
         rays.probe("127.0.0.1:1")
     with pytest.raises(InvalidSetting, match="an address of PostgreSQL"):
         Cluster.connect(machines.address, settings={"store": "agents.db"})
+
+
+def test_an_agent_may_have_a_dispatcher_of_its_own_on_its_node(cluster: Cluster) -> None:
+    agents = [
+        cluster.spawn(Counter, node="a", dispatcher=Dedicated()),
+        *cluster.spawn_many(Counter, 2, dispatcher=Leased(most=4)),
+    ]
+    assert [each.ask(Add(1)).result(20) for each in agents] == [1, 1, 1]
+    for each in agents:
+        each.stop().result(10)
 
 
 def test_a_program_listens_at_the_ports_of_its_machine(

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from coterie import AgentRef, MailboxPolicy, Message, Runtime, Supervision
+from coterie import AgentRef, Dedicated, Leased, MailboxPolicy, Message, Runtime, Supervision
 from coterie.cli.connecting import use_token_file
 from coterie.cluster import arguments, machine, rays
 from coterie.cluster.directory import Directory
@@ -237,16 +237,28 @@ def test_arguments_arrive_by_the_types_of_the_constructor() -> None:
         arguments.find_class("no_such_module:Local", "left")
 
 
-def test_policies_of_an_agent_arrive_as_they_were_given() -> None:
+class OwnDispatcher(Leased):
+    pass
+
+
+@pytest.mark.parametrize("dispatcher", [Leased(most=5, idle_after=0.5), Dedicated()])
+def test_policies_of_an_agent_arrive_as_they_were_given(dispatcher: Leased | Dedicated) -> None:
     given = {
         "supervision": Supervision(strategy="one-for-all", max_restarts=7, backoff=0.5),
         "mailbox": MailboxPolicy(5, "reject", None),
+        "dispatcher": dispatcher,
     }
     packed = arguments.pack_options(**given)  # type: ignore[arg-type] # both are of their types
     assert arguments.unpack_options(decode(encode(packed), dict[str, Any])) == given
     assert arguments.pack_options(None, None) == arguments.unpack_options({}) == {}
     with pytest.raises(InvalidSetting, match=r"spawn.mailbox=5: need a policy: MailboxPolicy"):
         arguments.pack_options(None, 5)  # type: ignore[arg-type] # that is the fault
+    with pytest.raises(
+        InvalidSetting, match=r"spawn.dispatcher=.*: need Leased\(\) or Dedicated\(\); other nodes have no others"
+    ):
+        arguments.pack_options(None, None, OwnDispatcher())
+    with pytest.raises(InvalidSetting, match=r"spawn.dispatcher='Fair': need Leased or Dedicated on this node; install"):
+        arguments.unpack_options({"dispatcher": {"Fair": {}}})
 
 
 def test_a_message_that_has_gained_a_field_with_a_default_is_understood_both_ways() -> None:

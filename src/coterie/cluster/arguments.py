@@ -11,15 +11,16 @@ import msgspec
 
 from coterie.cluster.loading import load
 from coterie.cluster.wire import encode
-from coterie.errors import DefinitionError, describe
+from coterie.errors import DefinitionError, InvalidSetting, describe
 from coterie.kernel import Codec
 from coterie.kernel.codec import Packed
 from coterie.messaging import MailboxPolicy, Message
-from coterie.runtime import Agent, Backoff, Supervision
+from coterie.runtime import Agent, Backoff, Dedicated, Dispatcher, Leased, Supervision
 from coterie.runtime.definition.spec import check_options
 
 PLAIN = Codec()
 """For plain data."""
+_DISPATCHERS: dict[str, type[Leased | Dedicated]] = {kind.__name__: kind for kind in (Leased, Dedicated)}
 
 
 class _Arguments(msgspec.Struct, frozen=True):
@@ -58,11 +59,19 @@ def pack(codec: Codec, kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]
     return encode(_Arguments(positional, {name: _packed(codec, value, hints.of(name)) for name, value in kwargs.items()}))
 
 
-def pack_options(supervision: Supervision | None, mailbox: MailboxPolicy | None) -> dict[str, Any]:
-    """Return the policies of an agent as plain data. Raises `InvalidSetting`."""
-    check_options("spawn", None, supervision, mailbox)
+def pack_options(
+    supervision: Supervision | None, mailbox: MailboxPolicy | None, dispatcher: Dispatcher | None = None
+) -> dict[str, Any]:
+    """Return the policies of an agent as plain data. Raises `InvalidSetting`, also for a dispatcher of the program's own."""
+    check_options("spawn", dispatcher, supervision, mailbox)
     given = {"supervision": supervision, "mailbox": mailbox}
-    return {key: msgspec.to_builtins(policy) for key, policy in given.items() if policy is not None}
+    packed = {key: msgspec.to_builtins(policy) for key, policy in given.items() if policy is not None}
+    if dispatcher is not None:
+        name = type(dispatcher).__name__
+        if _DISPATCHERS.get(name) is not type(dispatcher):
+            raise InvalidSetting("spawn.dispatcher", dispatcher, "Leased() or Dedicated(); other nodes have no others")
+        packed["dispatcher"] = {name: msgspec.to_builtins(dispatcher)}
+    return packed
 
 
 def unpack_options(options: dict[str, Any]) -> dict[str, Any]:
@@ -73,6 +82,12 @@ def unpack_options(options: dict[str, Any]) -> dict[str, Any]:
         found["supervision"] = Supervision(**{**given, "backoff": Backoff(**given["backoff"])})
     if "mailbox" in options:
         found["mailbox"] = MailboxPolicy(**options["mailbox"])
+    for name, settings in options.get("dispatcher", {}).items():
+        if name not in _DISPATCHERS:
+            raise InvalidSetting(
+                "spawn.dispatcher", name, f"{' or '.join(_DISPATCHERS)} on this node; install the same version of coterie there"
+            )
+        found["dispatcher"] = _DISPATCHERS[name](**settings)
     return found
 
 

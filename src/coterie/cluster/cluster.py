@@ -20,7 +20,7 @@ from coterie.errors.cluster import ClusterError, ClusterUnavailable, NameTakenIn
 from coterie.kernel import Address, Codec, check_number
 from coterie.kernel.codec import Extension
 from coterie.messaging import MailboxPolicy
-from coterie.runtime import Agent, AgentRef, DurablePolicy, Runtime, Supervision
+from coterie.runtime import Agent, AgentRef, Dispatcher, DurablePolicy, Runtime, Supervision
 from coterie.runtime.entities.entity_kind import EntityKind, check_key
 from coterie.runtime.entities.names import stored_address
 
@@ -116,13 +116,14 @@ class Cluster:
         placement: Placement | None = None,
         supervision: Supervision | None = None,
         mailbox: MailboxPolicy | None = None,
+        dispatcher: Dispatcher | None = None,
         **kwargs: Any,
     ) -> AgentRef:
         """Start an agent on a node, and return its reference: on `node`, or by a `Placement`, or else where the fewest agents are.
 
         `args` and the other `kwargs` go to the constructor; they are encoded as messages are. The class must be importable on
-        that node. A `name` is unique over the cluster. `supervision` and `mailbox` are those of `Runtime.spawn`. The agent ends with
-        its node; watch it to know.
+        that node. A `name` is unique over the cluster. `supervision` and `mailbox` are those of `Runtime.spawn`, and so is `dispatcher`,
+        which is `Leased` or `Dedicated`. The agent ends with its node; watch it to know.
 
         Raises `NameTaken`, `UnknownNode`, `NoNodeFits`, `NoNodeBeside`, `EncodeFailed`, `DefinitionError` for a class that the node
         cannot load and for a wrong name, `ClusterUnavailable` if the node does not answer, and `RefusedByNode`.
@@ -131,7 +132,7 @@ class Cluster:
             raise DefinitionError(f"name={name!r}", "it cannot name an agent", "use text without '#' and control characters")
         wanted = arguments.class_name(agent)
         packed = arguments.pack(self.codec, agent, args, kwargs)
-        options = arguments.pack_options(supervision, mailbox)
+        options = arguments.pack_options(supervision, mailbox, dispatcher)
         return self._spawn(wanted, [packed], name or "", _placement(node, placement), options)[0]
 
     def spawn_many(
@@ -143,6 +144,7 @@ class Cluster:
         placement: Placement | None = None,
         supervision: Supervision | None = None,
         mailbox: MailboxPolicy | None = None,
+        dispatcher: Dispatcher | None = None,
     ) -> list[AgentRef]:
         """Start many agents of one class, and return their references in order: one for each sequence of arguments in `each`.
 
@@ -155,7 +157,9 @@ class Cluster:
         packed = [
             arguments.pack(self.codec, agent, tuple(args), {}) for args in ([()] * each if isinstance(each, int) else each)
         ]
-        return self._spawn(wanted, packed, "", _placement(node, placement), arguments.pack_options(supervision, mailbox))
+        return self._spawn(
+            wanted, packed, "", _placement(node, placement), arguments.pack_options(supervision, mailbox, dispatcher)
+        )
 
     def place(self, placement: Placement, count: int = 1) -> list[ClusterMember]:
         """Return a node for each of `count` agents that are spawned by a placement. Raises `UnknownNode`, `NoNodeFits`."""

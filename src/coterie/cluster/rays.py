@@ -16,6 +16,7 @@ from coterie.cluster.introduction import is_loopback
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import TransportError, describe
 from coterie.errors.cluster import ClusterUnavailable
+from coterie.kernel import Countdown
 
 NAMESPACE = "coterie"
 DIRECTORY = "coterie-directory"
@@ -121,14 +122,26 @@ def probe(address: str) -> None:
             if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
                 return
             connection.sendall(_GREETING)
-            with contextlib.suppress(TimeoutError, ConnectionError):
-                answer = connection.makefile("rb").read(_FRAME_HEAD)
+            answer = _read(connection, _FRAME_HEAD, Countdown(_PROBE))
     except OSError as error:
         problem = f"cannot be reached: {error}; start it by `coterie cluster start --head`, or mend the address"
         raise ClusterUnavailable(address, problem) from error
     if len(answer) < _FRAME_HEAD or answer[_FRAME_KIND] != _SETTINGS:
         problem = "a process listens there, but it is not Ray; give the port of the head, which `coterie cluster start --head` printed"
         raise ClusterUnavailable(address, problem)
+
+
+def _read(connection: socket.socket, count: int, countdown: Countdown) -> bytes:
+    """Return the first bytes that come in time, or fewer."""
+    found = b""
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        while len(found) < count and not countdown.over:
+            connection.settimeout(max(0.001, countdown.left() or 0.0))
+            piece = connection.recv(count - len(found))
+            if not piece:
+                break
+            found += piece
+    return found
 
 
 def check_admission(address: str) -> None:
