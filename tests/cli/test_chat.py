@@ -4,6 +4,7 @@ import re
 import sqlite3
 import subprocess
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def log_in(talk: Talk, number: str = ALICE) -> None:
 
 
 def customers(folder: Path, number: str = "+447700900101") -> tuple[str, str]:
-    with sqlite3.connect(folder / "runs" / "telco" / "customers.db") as database:
+    with closing(sqlite3.connect(folder / "runs" / "telco" / "customers.db")) as database, database:
         row: tuple[str, str] = database.execute(
             "SELECT status, package FROM telco_customers WHERE number = ?", (number,)
         ).fetchone()
@@ -129,12 +130,12 @@ def test_killed_in_the_middle_of_a_tool_it_goes_on_and_nothing_is_done_twice(tmp
         talk.say("is it done?")
         shown = talk.end()
     assert shown.count("Europe Week is active until") >= 1
-    with sqlite3.connect(tmp_path / "runs" / "telco" / "customers.db") as database:
+    with closing(sqlite3.connect(tmp_path / "runs" / "telco" / "customers.db")) as database, database:
         assert database.execute("SELECT count(*) FROM telco_customer_passes").fetchone() == (1,)
         assert database.execute("SELECT count(*) FROM telco_changes").fetchone() == (1,)
     with talking("chat", path, "--out", tmp_path / "runs", "--user", "alice", "--resume") as talk:
         talk.end()
-    with sqlite3.connect(tmp_path / "runs" / "telco" / "customers.db") as database:
+    with closing(sqlite3.connect(tmp_path / "runs" / "telco" / "customers.db")) as database, database:
         assert database.execute("SELECT count(*) FROM telco_customer_passes").fetchone() == (1,)
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -145,7 +146,7 @@ def test_a_run_that_is_gone_damaged_or_of_a_later_version_is_said_in_one_sentenc
     try:
         (places / "torn/scenario.json").write_text("{")
         (places / "cut/run.db").write_bytes((places / "lake/run.db").read_bytes()[:5_000])
-        with sqlite3.connect(places / "later/run.db") as database:
+        with closing(sqlite3.connect(places / "later/run.db")) as database, database:
             database.execute("UPDATE coterie_migrations SET version = version + 98")
         database.close()
         listed = client.get("/").text

@@ -1,6 +1,7 @@
 """The context of stored messages: the trace, and chosen context variables, also after a restart."""
 
 import sqlite3
+from contextlib import closing
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,7 @@ def test_a_stored_context_that_makes_no_sense_is_left_out(tmp_path: Path, body: 
     path = tmp_path / "agents.db"
     with Runtime(store=path, context=[tenant], clock=clock) as runtime:
         runtime.entity(Keeper, "a").ask(Send("remind")).result()
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database, database:
         assert database.execute("UPDATE durable_messages SET context = ?", (body,)).rowcount == 1
     database.close()
     clock.advance(60.0)
@@ -156,7 +157,7 @@ def test_a_store_from_before_contexts_were_kept_is_opened(tmp_path: Path) -> Non
     clock = ManualClock()
     with Runtime(store=path, clock=clock) as runtime:
         runtime.entity(Keeper, "a").ask(Send("remind")).result()
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database, database:
         # As the first version of the schema had it.
         database.execute("ALTER TABLE durable_messages DROP COLUMN context")
         forgotten = database.execute("DELETE FROM coterie_migrations WHERE name = 'durable' AND version > 1")

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +204,7 @@ def test_a_forfeit_that_was_recorded_before_the_crash_is_a_forfeit_after_it(mode
         whole = made(world).run(3)
         assert whole.forfeits == 1
     # As if it was killed between the events of the last round and their checkpoint.
-    with sqlite3.connect(tmp_path / "run.db") as database:
+    with closing(sqlite3.connect(tmp_path / "run.db")) as database, database:
         assert database.execute("DELETE FROM rounds_checkpoints WHERE round = 3").rowcount == 1
     database.close()
     with World(log=EventLog(tmp_path / "run.db")) as world:

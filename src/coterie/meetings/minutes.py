@@ -22,7 +22,9 @@ _DECODER = msgspec.json.Decoder(LogEntry)
 
 _DEPTH = 100
 """Levels of nesting that entries and messages may add to plain data."""
-PLAIN_DATA = "finite numbers, text, lists, and mappings whose keys are text; no bytes, no dates, a few hundred levels at most"
+_MOST_LEVELS = 300
+"""Levels of nesting of plain data. What Python itself would read and write depends on its version."""
+PLAIN_DATA = f"finite numbers, text, lists, and mappings whose keys are text; no bytes, no dates, {_MOST_LEVELS} levels at most"
 """The data that minutes can hold, as error texts describe it."""
 ENCODE_ERRORS = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 """The exceptions that encoding raises for other data."""
@@ -72,18 +74,25 @@ def stable_copy(content: Any) -> Any:
     msgspec.json.encode(whole)
     if msgspec.json.decode(msgspec.json.encode(data)) != data:
         raise ValueError("it would not be the same, read from a line of JSON")
-    if not _is_plain(content, data):
+    if not _is_plain(content, data, _MOST_LEVELS):
         raise ValueError("a part of it, such as a set or an object, would become something else")
     return data
 
 
-def _is_plain(content: Any, copy: Any) -> bool:
-    """Return whether a value is the same as its encoded copy, but that a sequence may have become a list."""
+def _is_plain(content: Any, copy: Any, levels: int) -> bool:
+    """Return whether a value is the same as its encoded copy, but that a sequence may have become a list.
+
+    Raises `ValueError` if it has more levels.
+    """
+    if not levels and isinstance(content, Mapping | list | tuple):
+        raise ValueError(f"it is nested deeper than {_MOST_LEVELS} levels")
     if isinstance(content, Mapping):
         # Keys are text, or the copy is refused for them.
-        return isinstance(copy, dict) and all(key in copy and _is_plain(value, copy[key]) for key, value in content.items())
+        if not isinstance(copy, dict):
+            return False
+        return all(key in copy and _is_plain(value, copy[key], levels - 1) for key, value in content.items())
     if isinstance(content, list | tuple):
-        return isinstance(copy, list) and all(map(_is_plain, content, copy))
+        return isinstance(copy, list) and all(map(_is_plain, content, copy, itertools.repeat(levels - 1)))
     return bool(content == copy)
 
 
