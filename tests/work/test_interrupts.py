@@ -10,9 +10,14 @@ system = ActionSystem(resources={"a": ResourceLimits(at_once=2)}, queue=QueueLim
 main = threading.main_thread().ident
 over = threading.Event()
 
+armed = False  # so that none comes while another is being handled
+
 def interrupt():
+    global armed
     while not over.wait(0.0005):
-        signal.pthread_kill(main, signal.SIGINT)
+        if armed:
+            armed = False
+            signal.pthread_kill(main, signal.SIGINT)
 
 thread = threading.Thread(target=interrupt, daemon=True)
 thread.start()
@@ -20,12 +25,15 @@ interrupted = 0
 end = time.monotonic() + 3.0
 while time.monotonic() < end:
     try:
+        armed = True
         while time.monotonic() < end:
             engine.submit(int)
             job = system.submit(int, resource="a")
             job.cancel()
             engine.submit(int).result()
             engine.metrics()
+        armed = False
+        time.sleep(0.1)  # the last one may be on its way
     except KeyboardInterrupt:
         interrupted += 1
 try:
