@@ -9,10 +9,10 @@ import pytest
 
 from coterie import AgentRef, Runtime
 from coterie.cluster import Cluster, ClusterLimits
-from coterie.cluster.budgets import ModelBudgetKeeper
+from coterie.cluster.budgets import EndModelTurn, ModelBudgetKeeper, _Lender
 from coterie.errors import BudgetExhausted
-from coterie.errors.models import ModelUnavailable
-from coterie.models import Budget, ModelGateway, ModelRequest, RateLimits, RuleModel, TextMessage, Usage
+from coterie.errors.models import ModelUnavailable, RateLimited
+from coterie.models import Budget, ModelGateway, ModelReply, ModelRequest, RateLimits, RuleModel, TextMessage, Usage
 from coterie.testing import ManualClock
 from coterie.testing.waiting import eventually, wait_until_idle
 
@@ -171,3 +171,17 @@ def test_rates_begin_after_a_minute_of_rest_when_their_agent_moves(place: OnePro
         assert waiting.result(20).text == "ten"
     assert answered[1] == 0.0
     assert answered[2] == 60.0
+
+
+@pytest.mark.parametrize("retry_after", [None, 2.0])
+def test_the_model_within_the_policies_answers_with_what_a_turn_has_used(retry_after: float | None) -> None:
+    async def ask() -> ModelReply:
+        ends = {"one": asyncio.get_running_loop().create_future()}
+        ends["one"].set_result(EndModelTurn("one", Usage(3, 4), retry_after))
+        return await _Lender("limits", ends).ask(ModelRequest(step="one"))
+
+    if retry_after is None:
+        assert asyncio.run(ask()).usage == Usage(3, 4)
+    else:
+        with pytest.raises(RateLimited):
+            asyncio.run(ask())

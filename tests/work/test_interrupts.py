@@ -10,37 +10,39 @@ system = ActionSystem(resources={"a": ResourceLimits(at_once=2)}, queue=QueueLim
 main = threading.main_thread().ident
 over = threading.Event()
 
-armed = False  # so that none comes while another is being handled
-
 def interrupt():
-    global armed
     while not over.wait(0.0005):
-        if armed:
-            armed = False
-            signal.pthread_kill(main, signal.SIGINT)
+        signal.pthread_kill(main, signal.SIGINT)
 
+def use():
+    while time.monotonic() < end:
+        engine.submit(int)
+        job = system.submit(int, resource="a")
+        job.cancel()
+        engine.submit(int).result()
+        engine.metrics()
+
+def handle(number, frame):
+    caller = frame
+    while caller is not None and caller.f_code is not use.__code__:
+        caller = caller.f_back
+    # Elsewhere this program could not catch it.
+    if caller is not None:
+        guarded(number, frame)
+
+guarded = signal.getsignal(signal.SIGINT)
+signal.signal(signal.SIGINT, handle)
+end = time.monotonic() + 3.0
 thread = threading.Thread(target=interrupt, daemon=True)
 thread.start()
 interrupted = 0
-end = time.monotonic() + 3.0
 while time.monotonic() < end:
     try:
-        armed = True
-        while time.monotonic() < end:
-            engine.submit(int)
-            job = system.submit(int, resource="a")
-            job.cancel()
-            engine.submit(int).result()
-            engine.metrics()
-        armed = False
-        time.sleep(0.1)  # the last one may be on its way
+        use()
     except KeyboardInterrupt:
         interrupted += 1
-try:
-    over.set()
-    thread.join()
-except KeyboardInterrupt:
-    pass
+over.set()
+thread.join()
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 reports = engine.stop(timeout=10.0), system.stop(timeout=10.0)
 totals = engine.metrics().totals, system.metrics().totals

@@ -172,7 +172,9 @@ class _Lender:
 
     async def ask(self, request: ModelRequest) -> ModelReply:
         """Return what the turn has used, once that is known."""
-        return ModelReply(usage=(await self._ends[request.step]).usage)
+        *_, reply = [piece async for piece in self.stream(request)]
+        assert isinstance(reply, ModelReply)
+        return reply
 
     async def stream(self, request: ModelRequest) -> AsyncIterator[TextDelta | ModelReply]:
         """Yield once the turn has begun: from then on it costs its estimate, unless its end is heard of. Then yield what it used."""

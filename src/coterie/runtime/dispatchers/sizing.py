@@ -52,7 +52,7 @@ class PoolSize:
         self._prompt_looks = self._prompt_looks + 1 if late < _PROMPT else 0
 
     def wanted(self, ready: int, workers: Collection[MeasuredWorker], busy: float, *, moved: bool) -> int:
-        """Return how many more workers should be at work. None of those that are given may end meanwhile.
+        """Return how many more workers should be at work.
 
         `ready` is the number of leases that wait, `busy` the share of a processor that the process has used since the last
         look, and `moved` tells whether a lease was taken since then.

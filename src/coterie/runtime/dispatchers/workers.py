@@ -348,12 +348,16 @@ class WorkerPool:
                         self._ready.append(worker.slot.pop())
                 moved = moved or worker.serial != worker.seen
                 worker.seen = worker.serial
-            wanted = self._size.wanted(len(self._ready), self._workers.keys(), busy, moved=moved)
-            if wanted:
+            workers, ready = list(self._workers), len(self._ready)
+            going_on = ready > 0 or len(self._idle) < len(workers)
+        # Without the lock, for it may read files about each thread.
+        wanted = self._size.wanted(ready, workers, busy, moved=moved)
+        if wanted:
+            with self._lock:
+                wanted = min(wanted, len(self._ready))
                 roused = [self._searcher(self._idle.pop()) for _ in range(min(wanted, len(self._idle)))]
                 free = 0 if PROCESS_THREADS.full else self.most - len(self._workers)
                 roused += [self._recruit() for _ in range(min(wanted - len(roused), free))]
-            going_on = bool(self._ready) or len(self._idle) < len(self._workers)
         for worker in roused:
             self._rouse(worker)
         return going_on

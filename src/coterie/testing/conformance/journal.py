@@ -36,7 +36,7 @@ class JournalConformance:
 
     def open(self) -> Database:
         """Return the database. Called again within a case it is the same one."""
-        raise NotImplementedError
+        raise NotImplementedError("override `open`")
 
     @pytest.fixture
     def journal(self) -> Any:

@@ -59,7 +59,7 @@ class Notes:
 
     def open(self, **options: Any) -> Database:
         """Return a new handle on the database of the test. Override this."""
-        raise NotImplementedError
+        raise NotImplementedError("override `open`")
 
     def notes(self, **options: Any) -> Database:
         """Return a new handle, with the table there."""
