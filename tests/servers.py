@@ -10,7 +10,6 @@ forbid it. Otherwise its tests are skipped, in one visible line; under ``CI=true
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import signal
@@ -303,9 +302,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     for name, kind in KINDS.items():
         if name in wanted:
             install(kind, reporter.write_line if reporter is not None else print)
-    # The tests themselves are a million objects, which no collection need look at.
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -30,7 +29,7 @@ from coterie.console.problems import ConsoleProblem
 from coterie.console.rendering import STATIC, Renderer, in_path
 from coterie.console.sources import Sources
 from coterie.errors import CoterieError, describe
-from coterie.kernel import Clock
+from coterie.kernel import Clock, SystemClock
 from coterie.kernel.access import AccessToken
 
 _LONGEST_FORM = 65_536
@@ -151,7 +150,7 @@ class ConsoleApplication:
 
     def _costed(self, page: Page, request: Request, visit: Visit) -> tuple[dict[str, str], float, bool]:
         """Return the parts, the processor time that they took, and whether the page has read nearly all that there is."""
-        began, whole = time.thread_time(), True
+        began, whole = SystemClock.thread(), True
         try:
             values = self._read(page, request, visit)
             whole = values.get("reading", 1.0) >= _NEARLY
@@ -160,7 +159,7 @@ class ConsoleApplication:
             parts = {"problem": self._renderer.notice(problem.message)}
         else:
             parts["problem"] = ""
-        return parts, time.thread_time() - began, whole
+        return parts, SystemClock.thread() - began, whole
 
     def _read(self, page: Page, request: Request, visit: Visit) -> dict[str, Any]:
         try:

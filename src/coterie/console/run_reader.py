@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from coterie.errors import HistoryGone
+from coterie.kernel import SystemClock
 from coterie.orchestrator import Bar
 from coterie.rounds import RoundResult
 from coterie.world import Event, World
@@ -80,7 +80,7 @@ class WorldReader:
         With `leap`, it leaves out events of a world that grows faster than it may read, and goes on with the newest ones. Later,
         without `leap`, it reads everything.
         """
-        newest, known, began = world.sequence, first_known(world), time.thread_time()
+        newest, known, began = world.sequence, first_known(world), SystemClock.thread()
         if self._leapt and not leap:
             self._begin()
         # The world has outrun a look if it made more events since than that could read.
@@ -98,7 +98,7 @@ class WorldReader:
         end = min(newest, self.read + budget)
         first, self._could = self.read, budget
         while self.read < end:
-            if leap and time.thread_time() - began > _LIVE_SECONDS:
+            if leap and SystemClock.thread() - began > _LIVE_SECONDS:
                 self._could = self.read - first
                 break
             last = min(end, self.read + 2_000)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from coterie.concurrency import start_thread
 from coterie.concurrency.threads import dump_stacks
-from coterie.kernel import Countdown
+from coterie.kernel import Countdown, SystemClock
 from coterie.runtime import Runtime
 from coterie.runtime.observation.quiescence import Activity, Quiescence
 from coterie.testing.transport import LossyTransport
@@ -71,12 +70,12 @@ def eventually(condition: Callable[[], object], timeout: float = 10.0, what: str
     countdown = Countdown(timeout)
     pause = threading.Event()
     while True:
-        began = time.thread_time()
+        began = SystemClock.thread()
         if condition():
             return
         if countdown.over:
             raise AssertionError(f"{what or 'the condition'} did not come true within {timeout:g} s\n{dump_stacks()}")
-        pause.wait(max(0.001, 4 * (time.thread_time() - began)))
+        pause.wait(max(0.001, 4 * (SystemClock.thread() - began)))
 
 
 def wait_until_idle(runtime: Runtime, timeout: float = 10.0) -> None:
