@@ -17,7 +17,7 @@ from coterie.messaging.envelope import Envelope
 from coterie.messaging.mailbox import Mailbox
 from coterie.runtime.entities.entity_endpoint import EntityEndpoint
 from coterie.testing import Interleaver, ManualClock
-from tests.messaging.ends import Ends
+from tests.messaging.ends import Ends, Idle
 from tests.runs import runs
 
 pytestmark = pytest.mark.stress
@@ -38,7 +38,7 @@ class FakeCell:
         self.owner = owner
         self.ended = Signal()
         self.left = False
-        self.mailbox = Mailbox(ADDRESS, owner.policy, ManualClock(), notify=lambda: None, ends=Ends(refuse=self.refused))
+        self.mailbox = Mailbox(ADDRESS, owner.policy, ManualClock(), taker=Idle(), ends=Ends(refuse=self.refused))
 
     @property
     def local(self) -> FakeCell:

@@ -19,3 +19,9 @@ class Ends:
     make_room: Callable[[Envelope], None] = nothing
     refuse: Callable[[Envelope], None] = nothing
     expire_outside: Callable[[Envelope], None] = nothing
+
+
+class Idle:
+    """A taker that does not act when it is woken."""
+
+    def wake(self) -> None: ...

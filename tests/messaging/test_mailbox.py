@@ -12,7 +12,7 @@ from coterie.messaging.envelope import Envelope, Reference
 from coterie.messaging.mailbox import Mailbox
 from coterie.messaging.pending_put import PendingPut
 from coterie.testing import ManualClock
-from tests.messaging.ends import Ends
+from tests.messaging.ends import Ends, Idle
 
 
 class Note(Message):
@@ -44,7 +44,7 @@ class MailboxMachine(RuleBasedStateMachine):
             Address("node", "agent"),
             MailboxPolicy(capacity, overflow),
             SystemClock(),
-            notify=self.note,
+            taker=self,
             ends=Ends(
                 lambda envelope: self.dropped.append(envelope.message.n),  # type: ignore[attr-defined]
                 lambda envelope: self.refused.append(envelope.message.n),  # type: ignore[attr-defined]
@@ -59,7 +59,7 @@ class MailboxMachine(RuleBasedStateMachine):
         self.insiders_only = False
         self.numbers = 0
 
-    def note(self) -> None:
+    def wake(self) -> None:
         self.notified += 1
 
     def held(self) -> int:
@@ -189,7 +189,7 @@ def test_some_messages_are_timed() -> None:
         Address("n", "a"),
         MailboxPolicy(),
         SystemClock(),
-        notify=lambda: None,
+        taker=Idle(),
         ends=Ends(),
     )
     for n in range(160):
@@ -214,7 +214,7 @@ def test_a_message_that_waits_is_withdrawn_without_a_look_at_those_before_it() -
         Address("node", "owner"),
         MailboxPolicy.wait(capacity=1),
         SystemClock(),
-        notify=lambda: None,
+        taker=Idle(),
         ends=Ends(),
     )
     box.put(Envelope(Note(n=0)))
@@ -262,7 +262,7 @@ class Asked:
             Address("node", "agent"),
             policy,
             self.clock,
-            notify=self.notify,
+            taker=self,
             ends=Ends(
                 lambda envelope: self.dropped.append(envelope.message.n),  # type: ignore[attr-defined]
                 lambda _: None,
@@ -270,7 +270,7 @@ class Asked:
             ),
         )
 
-    def notify(self) -> None:
+    def wake(self) -> None:
         self.notified += 1
 
     def ask(self, n: int, deadline: float | None = None) -> Asker:

@@ -55,7 +55,7 @@ class World:
             Address("node", "agent"),
             policy,
             SystemClock(),
-            notify=self.notify,
+            taker=self,
             ends=Ends(
                 lambda envelope: self.dropped.append(number(envelope)),
                 lambda envelope: self.refused.append(number(envelope)),
@@ -63,7 +63,7 @@ class World:
             ),
         )
 
-    def notify(self) -> None:
+    def wake(self) -> None:
         self.notified += 1
 
     def send(self, *numbers: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict, deque
-from collections.abc import Callable
 
 from coterie.concurrency import Rank, new_lock
 from coterie.concurrency.threads import defer
@@ -14,7 +13,7 @@ from coterie.kernel.address import DURABLE_NODE
 from coterie.messaging.envelope import Envelope, MessagePriority
 from coterie.messaging.pending_put import PendingPut
 from coterie.messaging.policy import MailboxPolicy, Overflow
-from coterie.messaging.stale import MailboxEnds, StaleMessages
+from coterie.messaging.stale import MailboxEnds, MailboxTaker, StaleMessages
 
 _SYSTEM = int(MessagePriority.SYSTEM)
 _NORMAL = int(MessagePriority.NORMAL)
@@ -39,8 +38,8 @@ class Mailbox:
     flag, so at least one of them sees the other. All other steps hold `_lock`. Popping at the left end is atomic too; the taker
     does it, and, under the lock, a sender that drops the oldest message.
 
-    `notify` is called when a message arrives after the taker called `arm`: once a burst, not once a message. `ends` gets
-    the messages that no taker gets. It and `notify` are called without the lock, by the thread that causes the call. A message whose ask has ended, or whose time is over, keeps its place until a sender needs it.
+    `taker` is woken when a message arrives after it called `arm`: once a burst, not once a message. `ends` gets
+    the messages that no taker gets. Both are called without the lock, by the thread that causes the call. A message whose ask has ended, or whose time is over, keeps its place until a sender needs it.
     """
 
     __slots__ = (
@@ -60,11 +59,11 @@ class Mailbox:
         "cancelled",
         "dropped",
         "expired",
-        "notify",
         "owner",
         "policy",
         "rejected",
         "taken",
+        "taker",
     )
 
     def __init__(
@@ -73,7 +72,7 @@ class Mailbox:
         policy: MailboxPolicy,
         clock: Clock,
         *,
-        notify: Callable[[], None],
+        taker: MailboxTaker,
         ends: MailboxEnds,
     ) -> None:
         self.owner = owner
@@ -89,7 +88,7 @@ class Mailbox:
         self.dropped = 0
         """Messages taken in, and then dropped to make room, so far."""
         self._clock = clock
-        self.notify = notify
+        self.taker = taker
         self._ends = ends
         self._lock = new_lock(Rank.MAILBOX)
         self._normal: deque[Envelope] = deque()
@@ -298,7 +297,7 @@ class Mailbox:
         with self._lock:
             armed, self._armed = self._armed, False
         if armed:
-            self.notify()
+            self.taker.wake()
 
     def _shuts_out(self, envelope: Envelope) -> bool:
         if self._closed or not self._no_outsiders or envelope.priority == _SYSTEM:

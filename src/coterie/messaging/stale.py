@@ -17,6 +17,14 @@ _LOOK_AGAIN = 0.1
 """Seconds after which a look is worth its time, also if few asks have ended meanwhile."""
 
 
+class MailboxTaker(Protocol):
+    """The taker of the messages of a mailbox."""
+
+    def wake(self) -> None:
+        """Let it take messages soon. Called from any thread."""
+        ...
+
+
 class MailboxEnds(Protocol):
     """Ends the messages of a mailbox that its taker does not get. Called from any thread."""
 

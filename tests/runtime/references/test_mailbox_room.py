@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -130,7 +131,7 @@ class Hurried(Agent):
 
     @on
     def hasty(self, message: Hasty) -> object:
-        envelope = self._coterie_context._in_hand(CURRENT.get())  # type: ignore[attr-defined]
+        envelope: Any = self.context._in_hand(CURRENT.get())
         envelope.reply.cancel()
         return self._work()
 

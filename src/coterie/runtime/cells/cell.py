@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import Context as Variables
 from typing import Any, ClassVar
 
-from coterie.concurrency import Completion, Signal
+from coterie.concurrency import Completion
 from coterie.errors import describe
 from coterie.kernel import Address
 from coterie.messaging import MailboxPolicy, Message
@@ -19,24 +20,23 @@ from coterie.runtime.cells.cell_services import CellServices
 from coterie.runtime.cells.incarnation import Incarnation
 from coterie.runtime.cells.lifecycle import Lifecycle
 from coterie.runtime.cells.message_spans import in_spans
+from coterie.runtime.cells.optional_parts import OptionalParts
 from coterie.runtime.cells.outcomes import Outcomes
-from coterie.runtime.cells.stash import Stash
 from coterie.runtime.cells.streaming import handler_for
 from coterie.runtime.cells.supervision_group import SupervisionGroup
-from coterie.runtime.cells.suspendable import Blocked, Suspendable
+from coterie.runtime.cells.suspendable import Blocked
 from coterie.runtime.definition.context_owner import SpawnOptions
 from coterie.runtime.definition.durable_context import DurableOwner
 from coterie.runtime.definition.handlers import Handler, nearest
 from coterie.runtime.definition.spec import AgentSpec
 from coterie.runtime.dispatchers.agent_loop import AgentLoop
-from coterie.runtime.references.invocation import Invocation, Outbox, call_as, variables_of
-from coterie.runtime.references.logs import AgentLog
+from coterie.runtime.references.invocation import CURRENT, Invocation, Outbox, call_as
 from coterie.runtime.references.reference import AgentRef
 from coterie.runtime.references.reply import Reply
 from coterie.runtime.references.waits import Waiter
 
 
-class AgentCell(Suspendable):
+class AgentCell(OptionalParts):
     """The runtime's record of one agent, and its local endpoint.
 
     `turn`, with everything it calls, runs on the one thread that holds the agent: only that thread writes the counters,
@@ -49,12 +49,9 @@ class AgentCell(Suspendable):
         "_entered",
         "_handlers",
         "_invocation",
-        "_log",
-        "_variables",
         "address",
         "blocking",
         "children",
-        "ended",
         "ending",
         "executor",
         "forms",
@@ -72,7 +69,6 @@ class AgentCell(Suspendable):
         "services",
         "spec",
         "stalled_for",
-        "stash",
         "successor",
         "supervision_group",
         "waits_for",
@@ -103,12 +99,10 @@ class AgentCell(Suspendable):
         """The group of its children; None before the first child."""
         self.outcomes = self.outcomes_class(self)
         self.executor = services.scheduler(spec.dispatcher).executor(self)
-        self.mailbox = mailbox if mailbox is not None else self.outcomes.mailbox(policy, services.clock, self.executor.wake)
-        self.stash = Stash(self)
+        self.mailbox = mailbox if mailbox is not None else self.outcomes.mailbox(policy, services.clock, self.executor)
         self.reference = self._refer()
         self.life = Lifecycle(self)
         self.incarnation: Incarnation | None = None
-        self.ended = Signal()
         self.ending = False
         """True once the agent was told to stop without draining."""
         self.waits_for: dict[Completion, Waiter] = {}
@@ -131,10 +125,8 @@ class AgentCell(Suspendable):
         self._controls: list[Callable[[], object]] = []
         self._entered: AgentLoop | None = None
         """The event loop, while it is the running loop of a turn that begins ``async`` handlers."""
-        self._log: AgentLog | None = None
         self._invocation = Invocation(self, exclusive=True)
         self._invocation.active = False
-        self._variables = variables_of(self._invocation)
 
     def _refer(self) -> AgentRef:
         return AgentRef(self.address, self.services, self.services.endpoint_for(self))
@@ -213,7 +205,7 @@ class AgentCell(Suspendable):
     def restore_state(self, incarnation: Incarnation) -> None:
         """Give an agent that was just constructed the state of its earlier incarnation. Passes on the errors of `restore`."""
         if self.kept is not None:
-            incarnation.variables.run(incarnation.agent.restore, self.kept[0])  # type: ignore[attr-defined] # an optional pair of methods
+            incarnation.call(incarnation.agent.restore, self.kept[0])  # type: ignore[attr-defined] # an optional pair of methods
 
     def control(self, action: Callable[[], object]) -> None:
         """Call `action` soon on the agent's thread, between two messages; perhaps never, once the agent has ended."""
@@ -225,14 +217,16 @@ class AgentCell(Suspendable):
     def turn(self, quantum: int) -> bool:
         """Handle up to `quantum` messages. Return whether there are more."""
         self.last_beat = self.services.clock.monotonic()
-        return self._variables.run(self._turn, quantum)
+        # A context for each turn: an agent at rest keeps none.
+        variables = Variables()
+        return variables.run(self._turn, quantum, variables)
 
-    def _turn(self, quantum: int) -> bool:
+    def _turn(self, quantum: int, variables: Variables) -> bool:
         controls = self._controls
         mailbox = self.mailbox
         take = mailbox.take
         invocation = self._invocation
-        variables = self._variables
+        CURRENT.set(invocation)
         invocation.active = True
         try:
             while True:
@@ -248,7 +242,6 @@ class AgentCell(Suspendable):
                     self._handle(envelope, invocation)
                     if len(variables) > 1:
                         # The handler has set context variables, which the next message must not see.
-                        self._variables = variables_of(invocation)
                         return True
                 elif self.life.draining:
                     self.life.drained()
@@ -312,7 +305,8 @@ class AgentCell(Suspendable):
 
     def handler_raised(self, handler: Handler, envelope: Envelope, error: BaseException, *, cancelled: bool) -> None:
         """End the message of a handler that raised, and fail the agent unless the error only concerns the message."""
-        self.stash.discard(envelope)
+        if self._stash is not None:
+            self._stash.discard(envelope)
         if self.outcomes.raised(handler, envelope, error, cancelled=cancelled):
             self.life.fail(error, type(envelope.message).__qualname__)
 
@@ -342,10 +336,6 @@ class AgentCell(Suspendable):
     def unregister(self) -> None:
         """Leave the registry: the agent has ended."""
         self.services.unregister(self)
-
-    def now(self) -> float:
-        """Return the runtime's monotonic time."""
-        return self.services.clock.monotonic()
 
     @property
     def progress(self) -> object:
@@ -386,10 +376,3 @@ class AgentCell(Suspendable):
     def blocked(self) -> AbstractContextManager[None]:
         """Mark that code of this agent blocks its thread deliberately. On other threads it marks nothing."""
         return Blocked(self) if self.executor.thread_id == threading.get_ident() else nullcontext()
-
-    @property
-    def log(self) -> AgentLog:
-        """The agent's log."""
-        if self._log is None:
-            self._log = AgentLog(self.services.node, self.name)
-        return self._log

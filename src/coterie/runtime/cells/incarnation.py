@@ -8,7 +8,7 @@ from contextvars import Context as Variables
 from contextvars import copy_context
 from inspect import isawaitable
 from logging import WARNING
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from coterie.errors.general import SnapshotFailed, describe
 from coterie.kernel.checkpoint import detach
@@ -23,6 +23,7 @@ from coterie.runtime.dispatchers.agent_loop import AgentLoop
 from coterie.runtime.references.agent_timer import AgentTimer
 from coterie.runtime.references.invocation import CURRENT, Invocation
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 # For each message: to look a member of an enumeration up costs more than all else of a bit.
@@ -43,6 +44,7 @@ class Incarnation:
         "_idle",
         "_interleaved",
         "_other_tasks",
+        "_variables",
         "agent",
         "began",
         "cell",
@@ -50,20 +52,14 @@ class Incarnation:
         "exclusive",
         "tasks",
         "timers",
-        "variables",
     )
 
     def __init__(self, cell: IncarnationOwner, agent: Agent, variables: Variables | None) -> None:
         self.cell = cell
-        current = CURRENT.get()
-        # Without variables it shares the one of the running turn, which costs a third of the memory.
-        self.variables = copy_context() if variables is None else variables.copy()
-        """The context variables of the constructor and the hooks: at first those of the caller of `spawn`."""
-        if variables is not None:
-            self.variables.run(CURRENT.set, current)
-        elif len(self.variables) != 1:
-            self.variables = Variables()
-            self.variables.run(CURRENT.set, current)
+        self._variables = None if variables is None else variables.copy()
+        """The context variables of the constructor and the hooks: at first those of the caller of `spawn`. None for no variables."""
+        if self._variables is not None:
+            self._variables.run(CURRENT.set, CURRENT.get())
         self.agent = agent
         self.began = cell.now()
         """When this life began, on the runtime's monotonic clock."""
@@ -131,10 +127,26 @@ class Incarnation:
             failure.__cause__ = error
             self.cell.life.fail(failure)
 
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call code of the agent with the context variables that its constructor and hooks share."""
+        variables = self._own_variables()
+        try:
+            return variables.run(function, *args, **kwargs)
+        finally:
+            # Those of most agents have nothing but the invocation, and need not be kept.
+            self._variables = variables if len(variables) > 1 else None
+
+    def _own_variables(self) -> Variables:
+        if self._variables is not None:
+            return self._variables
+        variables = Variables()
+        variables.run(CURRENT.set, CURRENT.get())
+        return variables
+
     def perform(self, hook: Callable[[], Any], done: Done) -> None:
         """Run a hook, and call `done` with its exception, or None, when it has ended."""
         try:
-            result = self.variables.run(hook)
+            result = self.call(hook)
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
             done(error)
             return
@@ -144,7 +156,7 @@ class Incarnation:
             self._handler_tasks[hook_task] = None
             self.exclusive = hook_task
             self.cell.hold(_EXCLUSIVE)
-            hook_task.start(self.cell.loop(), result, self.variables.copy())
+            hook_task.start(self.cell.loop(), result, self._own_variables().copy())
         else:
             done(None)
 

@@ -77,8 +77,8 @@ class Lifecycle:
         return self._history
 
     def start(self) -> None:
-        """Build the agent for the first time."""
-        self._run(self._build())
+        """Build the agent for the first time. Only as a step between two messages, for it begins at once."""
+        self._run(self._build(), at_once=True)
 
     def fail(self, error: BaseException, message: str = "") -> None:
         """End this incarnation because of an error, and apply the supervision policy."""
@@ -207,7 +207,7 @@ class Lifecycle:
         context = Context(cell)
         cell.incarnation = incarnation = Incarnation(cell, cell.spec.allocate(context), cell.spec.variables)
         try:
-            incarnation.variables.run(cell.spec.construct, incarnation.agent)
+            incarnation.call(cell.spec.construct, incarnation.agent)
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
             if first:
                 yield from self._fail_to_start(error)
@@ -313,8 +313,8 @@ class Lifecycle:
 
     # Methods that the procedures use.
 
-    def _run(self, procedure: Procedure) -> None:
-        """Execute the steps of a procedure, each between two messages and outside of the event loop."""
+    def _run(self, procedure: Procedure, *, at_once: bool = False) -> None:
+        """Execute the steps of a procedure, each between two messages and outside of the event loop; the first perhaps `at_once`."""
 
         def step(value: object) -> None:
             try:
@@ -326,7 +326,10 @@ class Lifecycle:
         def resume(value: object = None) -> None:
             self._cell.control(lambda: step(value))
 
-        resume()
+        if at_once:
+            step(None)
+        else:
+            resume()
 
     def _begin_to_stop(self) -> None:
         cell = self._cell

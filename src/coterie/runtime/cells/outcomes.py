@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from coterie.errors import (
@@ -22,6 +21,7 @@ from coterie.kernel import Address, Clock
 from coterie.messaging import MailboxPolicy, Message, Reason
 from coterie.messaging.envelope import Envelope
 from coterie.messaging.mailbox import Mailbox
+from coterie.messaging.stale import MailboxTaker
 from coterie.runtime.cells.metrics import AgentMetrics, Times
 from coterie.runtime.cells.stash import Stash
 from coterie.runtime.cells.streaming import COPIED
@@ -102,6 +102,11 @@ class OutcomesOwner(Protocol):
         ...
 
     @property
+    def postponed(self) -> int:
+        """The number of its postponed messages."""
+        ...
+
+    @property
     def life(self) -> FailureCause:
         """Its life cycle."""
         ...
@@ -142,9 +147,9 @@ class Outcomes:
         self.late = 0
         """Answers that came after their ask had ended. Those messages count as handled."""
 
-    def mailbox(self, policy: MailboxPolicy, clock: Clock, notify: Callable[[], None]) -> Mailbox:
+    def mailbox(self, policy: MailboxPolicy, clock: Clock, taker: MailboxTaker) -> Mailbox:
         """Return a mailbox for the agent, whose messages end here where no handler gets them."""
-        return Mailbox(self._cell.address, policy, clock, notify=notify, ends=self)
+        return Mailbox(self._cell.address, policy, clock, taker=taker, ends=self)
 
     def metrics(self) -> AgentMetrics:
         """Return the counts. From any thread."""
@@ -157,7 +162,7 @@ class Outcomes:
             expired=self.expired + mailbox.expired,
             rejected=mailbox.rejected,
             dead=self.dead + mailbox.dropped,
-            queued=len(mailbox) + len(self._cell.stash),
+            queued=len(mailbox) + self._cell.postponed,
             waiting=mailbox.waiting,
             restarts=self._cell.restarts,
             late=self.late,
@@ -178,7 +183,7 @@ class Outcomes:
             setattr(self, name, getattr(stuck, name))
         ended = self.handled + self.failed + self.cancelled + self.expired + self.dead
         # All that the mailbox gave out, but for what has ended or is postponed, is in hand.
-        self.cancelled += self._cell.mailbox.taken - ended - len(self._cell.stash)
+        self.cancelled += self._cell.mailbox.taken - ended - self._cell.postponed
 
     def record_times(self, waited: float, took: float) -> None:
         """Record how long a message waited, and how long its handler took, in seconds."""

@@ -74,11 +74,9 @@ class Stash:
         for envelope in stale:
             self._owner.mailbox.put_back(envelope)
 
-    def moved_to(self, owner: StashOwner) -> Stash:
-        """Return the stash of another record of the agent, with the messages of this one."""
-        moved = Stash(owner)
-        moved._postponed = self.empty()
-        return moved
+    def take_over(self, stuck: Stash) -> None:
+        """Take the messages of another record of the agent."""
+        self._postponed = stuck.empty()
 
     def discard(self, envelope: Envelope) -> None:
         """Forget a message, if it was postponed: its handler has raised."""

@@ -56,18 +56,18 @@ def _hand_over(stuck: AgentCell, to: AgentCell, error: BaseException | None) -> 
     in_hand = stuck.in_hand()
     stuck.successor = to
     stuck.given_up = True
-    to.stash, stuck.stash = stuck.stash.moved_to(to), to.stash
+    to.stash.take_over(stuck.stash)
     to.outcomes.take_over(stuck.outcomes)
     stuck.outcomes = ClosedOutcomes(stuck)
     mailbox = stuck.mailbox
-    stuck.mailbox = stuck.outcomes.mailbox(mailbox.policy, stuck.services.clock, stuck.executor.wake)
+    stuck.mailbox = stuck.outcomes.mailbox(mailbox.policy, stuck.services.clock, stuck.executor)
     stuck.mailbox.close()
-    mailbox.notify = to.executor.wake
+    mailbox.taker = to.executor
     to.kept = stuck.kept
     to.restarts = stuck.restarts
     to.last_error = stuck.last_error
     to.ending = stuck.ending
-    to.ended, stuck.ended = stuck.ended, to.ended
+    to.exchange_ends(stuck)
     to.children, stuck.children = stuck.children, None
     if to.children is not None:
         to.children.parent = to

@@ -20,7 +20,7 @@ class Suspendable:
 
     def __init__(self) -> None:
         self._held = int(Suspension.LIFE)
-        self._at_rest: list[Callable[[], object]] = []
+        self._at_rest: list[Callable[[], object]] | None = None
 
     def hold(self, reason: Suspension) -> None:
         """Take no messages until `release`. Only on the agent's thread."""
@@ -31,7 +31,7 @@ class Suspendable:
         self._held &= ~reason
         self.executor.interrupt()
         if self._at_rest and not self._held & _EXCLUSIVE:
-            waiting, self._at_rest = self._at_rest, []
+            waiting, self._at_rest = self._at_rest, None
             for then in waiting:
                 then()
 
@@ -42,7 +42,7 @@ class Suspendable:
     def call_at_rest(self, then: Callable[[], object]) -> None:
         """Call `then` once no handler keeps the agent from its next message. Only on the agent's thread."""
         if self.is_held(_EXCLUSIVE):
-            self._at_rest.append(then)
+            self._at_rest = [*(self._at_rest or ()), then]
         else:
             then()
 

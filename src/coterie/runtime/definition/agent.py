@@ -67,6 +67,7 @@ class Agent:
     state_version: ClassVar[int] = 1
     """The version of the state that `snapshot` returns. `upgrade(old_version, state)` turns an older one into this."""
 
+    _coterie_context: Context | None = None
     __coterie_handlers__: ClassVar[Mapping[type[Message], Handler] | None] = {}
     __coterie_facts__: ClassVar[tuple[Mapping[type[Message], Handler], Mapping[type[Message], Any], bool]]
     """What `AgentSpec` has found out about the class. Each class has its own, from its first spawn on."""
@@ -111,10 +112,9 @@ class Agent:
 
         Raises `NotInAgent` on an instance that was not spawned.
         """
-        try:
-            context: Context = self.__dict__["_coterie_context"]
-        except KeyError:
-            raise NotInAgent(f"the context of {type(self).__qualname__}") from None
+        context = self._coterie_context
+        if context is None:
+            raise NotInAgent(f"the context of {type(self).__qualname__}")
         return context
 
     def on_start(self) -> Awaitable[None] | None:

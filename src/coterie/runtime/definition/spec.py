@@ -61,7 +61,8 @@ class AgentSpec:
     def allocate(self, context: Context) -> Agent:
         """Return a new agent that has its context, and is not constructed yet."""
         agent = self.kind.__new__(self.kind)
-        agent.__dict__["_coterie_context"] = context
+        # So the agent gets no dictionary of its own, which an access to `__dict__` would make.
+        object.__setattr__(agent, "_coterie_context", context)
         return agent
 
     def copy(self) -> AgentSpec:

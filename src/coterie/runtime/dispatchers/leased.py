@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -60,6 +61,10 @@ class Leased:
         return LeasedScheduler(self, resources)
 
 
+_LOCKS = 64
+"""Locks for all executors of a runtime. Each is held for less than a microsecond, and no thread holds two."""
+
+
 class _State(enum.Enum):
     RESTING = enum.auto()
     QUEUED = enum.auto()
@@ -71,14 +76,14 @@ class _State(enum.Enum):
 
 
 class LeasedExecutor:
-    """Leases a thread to one agent. `_lock` guards `_state`; the thread that holds the agent owns the rest."""
+    """Leases a thread to one agent. `_lock`, which several share, guards `_state`; the thread that holds the agent owns the rest."""
 
     __slots__ = ("_armed_for", "_lock", "_loop", "_meter", "_schedulable", "_scheduler", "_state", "_timer", "thread_id")
 
     def __init__(self, scheduler: LeasedScheduler, schedulable: Schedulable) -> None:
         self._scheduler = scheduler
         self._schedulable = schedulable
-        self._lock = new_lock(Rank.SEAT)
+        self._lock = next(scheduler.locks)
         self._state = _State.RESTING
         self._loop: ParkingLoop | None = None
         self._meter: WaitMeter | None = None
@@ -225,6 +230,8 @@ class LeasedScheduler:
     def __init__(self, settings: Leased, resources: DispatcherResources) -> None:
         self.resources = resources
         self.quantum = settings.quantum
+        self.locks = itertools.cycle([new_lock(Rank.SEAT) for _ in range(_LOCKS)])
+        """The locks of the executors, in turn."""
         self.pool = WorkerPool(resources.name, least=settings.least, most=settings.most, idle_after=settings.idle_after)
         self.poller = Poller(resources.name)
 

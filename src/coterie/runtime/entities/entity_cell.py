@@ -97,7 +97,7 @@ class EntityCell(AgentCell):
             placement = activator.policy.placement
             self.fence = placement.claim(activator.identity) if placement is not None else None
             stored = activator.store.load(activator.identity)
-        incarnation.variables.run(activator.kind.read, activator.identity, stored, incarnation.agent)
+        incarnation.call(activator.kind.read, activator.identity, stored, incarnation.agent)
         if activator.kind.is_slow_to_fold(len(stored.later), activator.policy.snapshot_every):
             self.log.warning(
                 "has folded %d events: give its class `snapshot` and `restore`, so that its state is stored now and then",

@@ -83,13 +83,6 @@ def carried() -> Context | None:
     return context if len(context) > (CURRENT in context) else None
 
 
-def variables_of(invocation: Invocation) -> Context:
-    """Return a new context that has nothing but an invocation."""
-    context = Context()
-    context.run(CURRENT.set, invocation)
-    return context
-
-
 def call_as(invocation: Invocation, function: Callable[[A, B], T], agent: A, message: B) -> T:
     """Call a handler for an invocation, in the context that its message carried."""
     CURRENT.set(invocation)
