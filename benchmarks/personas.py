@@ -13,6 +13,8 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
+import aiohttp
+
 from benchmarks.harness import Row, Spread
 from coterie import Runtime
 from coterie.models import Model, ModelGateway, ModelReply, ModelRequest, RateLimits, TextDelta
@@ -104,13 +106,40 @@ def in_process() -> list[float]:
     return [ROUNDS * seconds_of(names, ROUNDS, lambda _: ModelMind(Sleeping()))[1] for _ in range(_REPEATS)]
 
 
-def played(call: float, rounds: int) -> tuple[list[float], list[float]]:
-    """Return the seconds of rounds of a hundred personas, and of the same requests by the gateway alone on one loop."""
+async def plainly(url: str, requests: list[ModelRequest]) -> float:
+    """Return the seconds of the same requests, a hundred at once, by a bare client of aiohttp on connections that are kept."""
+    bodies = [
+        json.dumps(
+            {
+                "model": "any",
+                "messages": [
+                    {"role": "system", "content": each.instructions},
+                    *({"role": "user", "content": getattr(message, "text", "")} for message in each.exchanges),
+                ],
+            }
+        ).encode()
+        for each in requests
+    ]
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def ask(body: bytes) -> object:
+            async with session.post(f"{url}/chat/completions", data=body) as response:
+                return json.loads(await response.read())
+
+        await asyncio.gather(*map(ask, bodies[:AGENTS]))  # connections are made
+        began = time.perf_counter()
+        for place in range(0, len(bodies), AGENTS):
+            await asyncio.gather(*map(ask, bodies[place : place + AGENTS]))
+        return time.perf_counter() - began
+
+
+def played(call: float, rounds: int) -> tuple[list[float], list[float], list[float]]:
+    """Return the seconds of rounds of a hundred personas, of the same requests by the gateway alone, and by a bare client."""
     names = [f"persona {number}" for number in range(AGENTS)]
     with served(call) as url, ModelGateway("openai:any", base_url=url, limits=RateLimits(concurrency=AGENTS)) as gateway:
         model = Noting(gateway)
         seconds_of(names, 1, lambda _: ModelMind(model))  # connections are made, modules loaded
-        ours, bare = [], []
+        ours, bare, least = [], [], []
         for _ in range(_REPEATS):
             gc.collect()
             model.requests.clear()
@@ -125,7 +154,9 @@ def played(call: float, rounds: int) -> tuple[list[float], list[float]]:
             began = time.perf_counter()
             asyncio.run(ask_all())
             bare.append(time.perf_counter() - began)
-    return ours, bare
+            gc.collect()
+            least.append(asyncio.run(plainly(url, requests)))
+    return ours, bare, least
 
 
 def in_turn(call: float) -> float:
@@ -140,7 +171,7 @@ def model_rows() -> Iterator[Row]:
     os.environ.setdefault("OPENAI_API_KEY", "none")
     one = in_turn(CALL)
     for call, rounds in ((CALL, ROUNDS), (1.0, 1)):
-        ours, bare = played(call, rounds)
+        ours, bare, least = played(call, rounds)
         took, ideal = Spread.of(ours), rounds * call
         figure = f"{took} s, ideally {ideal:.2f} s; the same requests without personas {Spread.of(bare)} s"
         what = f"{AGENTS} personas, {rounds} rounds, calls of {call * 1e3:g} ms over HTTP"
@@ -150,6 +181,11 @@ def model_rows() -> Iterator[Row]:
         extra = Spread.of(a / b for a, b in zip(ours, bare, strict=True))
         # A persona's round also has its prompt, its action and a commit; only the bare requests are the provider's.
         yield Row(f"{what}: over its requests without personas", str(extra), "within 25 %", extra.median <= 1.25)
+        # The server has the same two cores as its client, so this is what remains of the ideal on this machine.
+        limit = Spread.of(a / b for a, b in zip(ours, least, strict=True))
+        yield Row(
+            f"{what}: the same requests alone, by a bare client", f"{Spread.of(least)} s; personas take {limit} of it", ""
+        )
         if target:
             times = one * AGENTS * ROUNDS / took.median
             each = f"{one * AGENTS * ROUNDS:.0f} s ({one * 1e3:.0f} ms each): {times:.0f} times as long"

@@ -146,13 +146,14 @@ def is_immutable(value: Any, known: dict[int, bool] | None = None) -> bool:
     Frozen classes are those of msgspec, dataclasses and Pydantic that are declared so. `known` remembers the results for
     large values by their identity, while they live, so that a value that many objects hold is looked through once.
     """
-    if isinstance(value, _PLAIN):
+    if value.__class__ in _PLAIN_TYPES or isinstance(value, _PLAIN):
         return True
     held = _held_by_frozen(value)
     if held is None:
         return False
     if known is None:
-        return all(map(is_immutable, held))
+        # Most of what such values hold is plain, which is seen without a call for each.
+        return all(each.__class__ in _PLAIN_TYPES or is_immutable(each) for each in held)
     found = known.get(id(value))
     if found is None:
         found = known[id(value)] = all(is_immutable(each, known) for each in held)

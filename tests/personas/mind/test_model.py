@@ -9,7 +9,7 @@ import pytest
 
 from coterie.errors import CoterieError, ModelError
 from coterie.errors.personas import UnusableReply
-from coterie.models import Finish, Model, ModelReply
+from coterie.models import Finish, Model, ModelReply, ModelRequest
 from coterie.personas import (
     ActionKind,
     Decision,
@@ -208,3 +208,35 @@ def test_errors_that_stop_a_run_pass_any_fallback() -> None:
 
     with pytest.raises(CoterieError, match="stop"):
         asyncio.run(FallbackMind(Does(stop), RuleMind(), raises=(CoterieError,)).decide(situation()))
+
+
+def test_what_follows_from_the_actions_and_the_person_alone_is_made_once() -> None:
+    requests: list[ModelRequest] = []
+
+    class Noting:
+        name = "noting"
+
+        async def ask(self, request: ModelRequest) -> ModelReply:
+            requests.append(request)
+            return ModelReply(text=says())
+
+        def stream(self, request: ModelRequest) -> Any:
+            raise NotImplementedError
+
+    for mood in ("glad", "sad"):
+        decide(Noting(), situation(actions=STANDARD_ACTIONS, mental_state=MentalState(emotions=mood)))
+    first, second = requests
+    assert first.schema is second.schema
+    assert (first.instructions, first.exchanges == second.exchanges) == (second.instructions, False)
+    assert STANDARD_ACTIONS.adding() is STANDARD_ACTIONS
+    more = STANDARD_ACTIONS.adding(FISH)
+    decide(Noting(), situation(actions=more))
+    assert "FISH" in requests[2].instructions
+    assert "FISH" not in requests[0].instructions
+
+
+def test_a_description_is_as_long_as_it_is_asked_for_each_time() -> None:
+    persona = Persona.of("Ada", style="dry", likes=["tea", "rain"])
+    texts = [persona.description(limit) for limit in (None, 30, None, 30)]
+    assert texts[:2] == texts[2:]
+    assert len(texts[1]) <= 30 < len(texts[0])

@@ -276,7 +276,9 @@ class PersonaAgent(Member):
 
     def snapshot(self) -> PersonaState:
         """Return the state, with that of the mind if it is `Checkpointable`."""
-        mind = self.mind.snapshot() if isinstance(self.mind, Checkpointable) else None
+        # An isinstance check of a protocol takes long, and there is a snapshot after each message.
+        own: object = self.mind if hasattr(self.mind, "snapshot") else None
+        mind = own.snapshot() if isinstance(own, Checkpointable) else None
         return msgspec.structs.replace(self.state, mark=self.memory.mark(), mind=mind)
 
     def restore(self, state: Any) -> None:

@@ -229,16 +229,17 @@ class EpisodeRunner:
         elif problem := kind.problem(_given(action)):
             outcome, result = ActionOutcome.REFUSED, problem
         else:
+            limit: asyncio.Timeout | None = None
             try:
-                async with asyncio.timeout(agent.patience) as limit:
-                    found = kind.run(agent, action)
-                    if inspect.isawaitable(found):
+                found = kind.run(agent, action)
+                if inspect.isawaitable(found):
+                    async with asyncio.timeout(agent.patience) as limit:
                         found = await found
                 outcome, result = _read(found)
             except CoterieError as error:
                 outcome, result = ActionOutcome.FAILED, describe(error)
             except TimeoutError as error:
-                late = limit.expired() and agent.patience is not None
+                late = limit is not None and limit.expired() and agent.patience is not None
                 result = f"it took more than {agent.patience:g} s" if late else describe(error)
                 agent.log.warning("the action %s failed: %s", action.kind, result)
                 outcome = ActionOutcome.FAILED

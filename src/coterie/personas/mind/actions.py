@@ -17,6 +17,7 @@ from coterie.personas.mind.state import ActionOutcome, ActionResult, PersonaActi
 Run: TypeAlias = Callable[[ActionContext, PersonaAction], ActionResult | Awaitable[ActionResult]]
 """A function that carries out an action, on the thread of its agent; it may be ``async``."""
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 MARK = "__coterie_action__"
@@ -105,7 +106,7 @@ class ActionKind:
 class ActionSet:
     """The kinds of actions of a persona, by name. Immutable: `adding` and `without` return new sets."""
 
-    __slots__ = ("_kinds",)
+    __slots__ = ("_kinds", "_made")
 
     def __init__(self, kinds: Iterable[ActionKind] = ()) -> None:
         found: dict[str, ActionKind] = {}
@@ -114,10 +115,11 @@ class ActionSet:
                 raise InvalidSetting("ActionSet.kinds", kind, "ActionKinds")
             found[kind.name] = kind
         self._kinds = found
+        self._made: dict[Callable[[ActionSet], Any], Any] = {}
 
     def adding(self, *kinds: ActionKind) -> ActionSet:
         """Return the set with these kinds; a kind replaces the one of the same name."""
-        return ActionSet((*self._kinds.values(), *kinds))
+        return ActionSet((*self._kinds.values(), *kinds)) if kinds else self
 
     def without(self, *names: str) -> ActionSet:
         """Return the set without the kinds of these names."""
@@ -134,6 +136,14 @@ class ActionSet:
     def nearest(self, name: str) -> str:
         """Return the most similar name, or an empty text."""
         return next(iter(difflib.get_close_matches(name.upper(), self._kinds, n=1)), "")
+
+    def once(self, make: Callable[[ActionSet], T]) -> T:
+        """Return what a function makes of the set, which it makes once: the set is immutable, and the value must be so too."""
+        if make not in self._made:
+            # Two threads may do this at the same time, with equal results.
+            self._made.setdefault(make, make(self))
+        found: T = self._made[make]
+        return found
 
     @property
     def names(self) -> tuple[str, ...]:

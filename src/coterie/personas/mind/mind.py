@@ -64,6 +64,10 @@ class Decision:
     """The number of attempts of the mind."""
 
 
+_FIELDS = (("kind", str), ("content", str), ("target", str), ("arguments", dict))
+"""The fields of an action, and their types."""
+_STATE_OR_NONE = MentalState | None
+
 Decided: TypeAlias = Decision | Sequence[PersonaAction] | PersonaAction | None
 
 
@@ -91,18 +95,18 @@ def as_decision(decided: Decided) -> Decision:
         raise TypeError(f"a mind returned a {type(actions).__qualname__}: return actions, or a Decision")
     for each in actions:
         _check(each, PersonaAction, "among its actions")
-        for name, kind in (("kind", str), ("content", str), ("target", str), ("arguments", dict)):
-            _check(getattr(each, name), kind, f"as the {name} of an action")
-        _check(each.mental_state, MentalState | None, "as the mental state after an action")
-    _check(found.mental_state, MentalState | None, "as its mental state")
+        for name, kind in _FIELDS:
+            _check(getattr(each, name), kind, "as the {} of an action", name)
+        _check(each.mental_state, _STATE_OR_NONE, "as the mental state after an action")
+    _check(found.mental_state, _STATE_OR_NONE, "as its mental state")
     _check(found.fallback, str, "as the reason for a fallback")
     _check(found.attempts, int, "as its attempts")
     return Decision(tuple(actions), found.mental_state, found.fallback, found.attempts)
 
 
-def _check(value: object, kind: type | UnionType, place: str) -> None:
+def _check(value: object, kind: type | UnionType, place: str, field: str = "") -> None:
     if not isinstance(value, kind):
-        raise TypeError(f"a mind returned a {type(value).__qualname__} {place}")
+        raise TypeError(f"a mind returned a {type(value).__qualname__} {place.format(field)}")
 
 
 class FallbackMind:

@@ -11,6 +11,7 @@ from coterie.errors import ContextTooLong, ModelError, ModelHalted, describe
 from coterie.errors.personas import UnusableReply
 from coterie.kernel import check_number
 from coterie.models import Finish, Model, ModelReply, ModelRequest, PromptMessage, TextMessage
+from coterie.personas.mind.actions import ActionSet
 from coterie.personas.mind.mind import Decision, Mind, Situation, as_decision
 from coterie.personas.mind.replies import decision_of, schema_of, tools_of
 from coterie.personas.mind.state import ActionOutcome
@@ -105,8 +106,8 @@ class ModelMind:
         return ModelRequest(
             instructions=instructions(situation, max_description=max_description, as_tools=as_tools),
             exchanges=exchanges,
-            tools=tools_of(situation.actions) if as_tools else (),
-            schema=None if as_tools else schema_of(situation.actions),
+            tools=situation.actions.once(tools_of) if as_tools else (),
+            schema=None if as_tools else situation.actions.once(schema_of),
             temperature=self._temperature,
             max_tokens=self._max_tokens,
             agent=situation.who,
@@ -145,13 +146,17 @@ def instructions(situation: Situation, *, max_description: int | None, as_tools:
     """Return the instructions: the role, the person, and the possible actions."""
     parts = [RULES, f"# The person\n{situation.persona.description(max_description)}"]
     if not as_tools:
-        kinds = "\n".join(f"- {kind.name}: {kind.description}{_needs(kind.required)}" for kind in situation.actions)
-        parts.append(f"# What you can do\n{kinds}")
-        parts.append(
-            "# How to answer\nWith one JSON object and nothing else, that fits this JSON schema:\n"
-            + json.dumps(schema_of(situation.actions))
-        )
+        parts.append(situation.actions.once(_instructions_of))
     return "\n\n".join(parts)
+
+
+def _instructions_of(actions: ActionSet) -> str:
+    kinds = "\n".join(f"- {kind.name}: {kind.description}{_needs(kind.required)}" for kind in actions)
+    return (
+        f"# What you can do\n{kinds}\n\n"
+        "# How to answer\nWith one JSON object and nothing else, that fits this JSON schema:\n"
+        f"{json.dumps(actions.once(schema_of))}"
+    )
 
 
 def describe_situation(situation: Situation) -> str:
@@ -170,7 +175,9 @@ def _sections(situation: Situation) -> Iterator[tuple[str, list[str]]]:
     yield "Whom you can talk to", [f"- {name}: {what}" for name, what in sorted(situation.accessible.items())]
     yield "What you can consult", [f"- {name}" for name in situation.documents]
     yield "What you remember of late", [f"- {line}" for line in situation.recent]
-    yield "What you see of the world", [f"- {key}: {value}" for key, value in sorted(situation.world.items())]
+    # The items one by one: a list of them would first count the keys of the world, which takes as long.
+    seen = sorted((key, value) for key, value in situation.world.items())
+    yield "What you see of the world", [f"- {key}: {value}" for key, value in seen]
     yield "What has just come to you", [f"- [{each.kind}] {each}" for each in situation.stimuli]
     yield (
         "What you have done since",

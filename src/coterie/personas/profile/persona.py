@@ -21,7 +21,7 @@ OnConflict = Literal["refuse", "keep", "replace"]
 """The treatment of a conflict: an error, the value of the persona, or the value of the fragment."""
 
 
-class _Document(msgspec.Struct, frozen=True):
+class _Document(msgspec.Struct, frozen=True, dict=True):
     document: dict[str, Any]
     """The whole file, every key in its order; immutable."""
     source: str = "persona"
@@ -177,7 +177,11 @@ class Persona(_Document, frozen=True, eq=False):
     def description(self, max_characters: int | None = None) -> str:
         """Return the persona as text for a prompt, of at most `max_characters` characters. Raises `InvalidSetting`."""
         check_number("description.max_characters", max_characters, above=0, whole=True, optional=True)
-        return describe(self.fields, max_characters)
+        # The latest text is kept, beside the fields: a mind asks for the same one at each step.
+        latest: tuple[int | None, str] | None = self.__dict__.get("_described")
+        if latest is None or latest[0] != max_characters:
+            latest = self.__dict__["_described"] = max_characters, describe(self.fields, max_characters)
+        return latest[1]
 
     def summary(self) -> str:
         """Return name, age, nationality and occupation in one line."""

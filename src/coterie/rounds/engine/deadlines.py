@@ -24,7 +24,7 @@ _PAUSE = 0.01
 class Deadlines:
     """Report turns that have not ended `timeout` seconds after they began. All have the same timeout, so one timer serves all.
 
-    A turn's time counts from when a thread begins it: its executor calls `begin`. Later waits for a thread, after an ``await``,
+    A turn's time counts from when a thread begins it, where its executor calls `begin`, or from when a runtime agent is asked for it. Later waits for a thread, after an ``await``,
     do not count: the engine calls `extend` for a turn that is due. While a stuck turn may hold a thread that
     others wait for, the engine calls `begin` for those that wait, so that they end too; the executor's call starts their time
     anew. The engine's thread calls `ended`, the timers' thread calls `_due`; `_lock` guards the queue and `Turn.due`.

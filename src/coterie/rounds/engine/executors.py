@@ -9,6 +9,7 @@ from typing import Any
 from coterie.errors import HandlerFailed, RestoreFailed, UnknownAgent, describe
 from coterie.kernel import Clock
 from coterie.messaging import Message, Request
+from coterie.rounds.engine.member_turns import MemberTurns
 from coterie.rounds.engine.performer import Performer
 from coterie.rounds.engine.remote_turns import RemoteTurns
 from coterie.rounds.engine.reports import Inbox, Report
@@ -179,6 +180,14 @@ class TurnExecutor(Agent):
         return state_as_bytes(self.performer.participant.name, await agent.ask(GetSnapshot(), timeout=None))
 
 
+def _span_within(round_span: TraceSpan, turn: Turn) -> TraceSpan:
+    """Begin the span of a turn within that of its round, if there is one."""
+    if round_span is NO_SPAN:
+        return NO_SPAN
+    with round_span.within():
+        return span_of(turn)
+
+
 _LEFT_BEHIND = 0.2
 """Seconds to wait at the end for a thread that is known to be stuck."""
 
@@ -198,6 +207,8 @@ class ExecutorPool:
         self._started = started
         self.remote = RemoteTurns(inbox, clock, timeout)
         """The turns that are done on other nodes; the deadlines there have the timeout."""
+        self.members = MemberTurns(inbox, clock)
+        """The turns that runtime agents are asked for."""
         self.participants = participants
         self.inbox = inbox
         self.runtime = Runtime("rounds", dispatcher=dispatcher, clock=clock, ask_timeout=None)
@@ -234,8 +245,14 @@ class ExecutorPool:
         if self.participant(token.name).leaves(turn.work):
             self._act_elsewhere(token, turn, span, keep=keep)
             return
+        reference = self.participant(token.name).reference
+        if reference is not None and turn.work is None and not keep and not self.performer_of(token).has_state:
+            self._started(turn)
+            self.members.begin(reference, turn, _span_within(span, turn))
+            return
         host = self._host_of(token)
-        kind = ActAsync if inspect.iscoroutinefunction(turn.work) else Act
+        waits = reference is not None or inspect.iscoroutinefunction(turn.work)
+        kind = ActAsync if waits else Act
         if span is NO_SPAN:
             host.tell(kind(turn, self.inbox, keep, self._started))
             return
@@ -245,11 +262,7 @@ class ExecutorPool:
     def _act_elsewhere(self, token: Token, turn: Turn, round_span: TraceSpan, *, keep: bool) -> None:
         performer = self.performer_of(token)
         performer.restore()
-        span = NO_SPAN
-        if round_span is not NO_SPAN:
-            with round_span.within():
-                span = span_of(turn)
-        self.remote.begin(performer.agent, turn, span, keep=keep)
+        self.remote.begin(performer.agent, turn, _span_within(round_span, turn), keep=keep)
 
     def act_together(self, turn: Turn, span: TraceSpan) -> None:
         """Start a together-stage, within the span of its round."""
@@ -262,6 +275,8 @@ class ExecutorPool:
 
     def rebuild(self, token: Token, *, stuck: bool) -> None:
         """Replace the executor of an agent by one with its last checkpoint; the old one ends as soon as it can."""
+        if token.turn is not None:
+            self.members.give_up(token.turn)
         if not stuck and self.participant(token.name).is_stateless:
             return
         host, token.host, token.performer = token.host, None, None
@@ -282,8 +297,9 @@ class ExecutorPool:
         return self.runtime.metrics()
 
     def close(self) -> None:
-        """End all executors, and the turns on other nodes."""
+        """End all executors, and the turns of runtime agents and on other nodes."""
         self.remote.close()
+        self.members.close()
         self.runtime.stop(drain=False, timeout=_LEFT_BEHIND if self.stuck else None)
 
     def give_up_together(self) -> None:
