@@ -84,7 +84,7 @@ class Link:
 
     Heartbeats, which have the number 0, ask silent nodes for a sign of life. A node that gives none for `silence` seconds is
     lost: then `lost(node, reason)` is called, on the timers' thread. So is `forgotten(node)`, when a node was lost so long ago
-    that nothing is remembered of it.
+    that nothing is remembered of it. `found(node)` is called when a lost node is heard again, on the thread that brings its frame.
 
     Safe from any thread. `deliver(source, payload)` is called without any lock, for one peer by one thread at a time.
     """
@@ -100,6 +100,7 @@ class Link:
         silence: float = 10.0,
         lost: Callable[[str, str], None] = lambda node, why: None,  # noqa: ARG005 - the names say what it gets
         forgotten: Callable[[str], None] = lambda node: None,  # noqa: ARG005 - as above
+        found: Callable[[str], None] = lambda node: None,  # noqa: ARG005 - as above
     ) -> None:
         self.node = node
         self.patience = patience
@@ -116,7 +117,7 @@ class Link:
         self._outbox = transport.outbox if isinstance(transport, QueueingTransport) else None
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(_Frame)
-        self.liveness = PeerLiveness(timers, silence, self._ask_for_life, lost, self._forget)
+        self.liveness = PeerLiveness(timers, silence, self._ask_for_life, lost, self._forget, found)
         if isinstance(transport, BatchingTransport):
             transport.bind_batches(self.receive_all)
         transport.bind(node, self.receive)

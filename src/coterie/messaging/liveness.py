@@ -17,9 +17,10 @@ class PeerLiveness:
     """Sends heartbeats to the nodes that are silent, and tells when one has been silent for too long.
 
     `heartbeat` sends one; `lost` is called once for a node that stays silent for `silence` seconds, or that the transport
-    cannot reach. A node that is heard again counts as alive again. `forgotten` is called for a node that was lost before so many
-    others that it is not remembered any more. Safe from any thread: `_silent` and `_lost` change by
-    single operations of a dictionary; a look, on the timers' thread, that misses a frame sees the next.
+    cannot reach. A node that is heard again counts as alive again: then `found` is called. `forgotten` is called for a node that was
+    lost before so many others that it is not remembered any more. Safe from any thread: `_silent` and `_lost` change by single
+    operations of a dictionary, in an order by which no node stays in both; a look, on the timers' thread, that misses a frame sees
+    the next.
     """
 
     def __init__(
@@ -29,12 +30,14 @@ class PeerLiveness:
         heartbeat: Callable[[str], None],
         lost: Callable[[str, str], None],
         forgotten: Callable[[str], None],
+        found: Callable[[str], None] = lambda node: None,  # noqa: ARG005 - the name says what it gets
     ) -> None:
         self.silence = silence
         self._timers = timers
         self._heartbeat = heartbeat
         self._lost_now = lost
         self._forgotten = forgotten
+        self._found = found
         self._silent: dict[str, int] = {}
         """For each node, the looks since it was heard."""
         self._lost: dict[str, None] = {}
@@ -52,9 +55,17 @@ class PeerLiveness:
         looks = self._silent.get(node)
         if looks:
             self._silent[node] = 0
+            if node in self._lost:
+                # It is being given up just now.
+                self._find(node)
         elif looks is None:
-            self._lost.pop(node, None)
-            self.watch(node)
+            self._find(node)
+
+    def _find(self, node: str) -> None:
+        was_lost = self._lost.pop(node, False) is None
+        self.watch(node)
+        if was_lost:
+            self._found(node)
 
     def is_lost(self, node: str) -> bool:
         """Return whether a node is lost."""
@@ -77,8 +88,8 @@ class PeerLiveness:
                     self._lose(node, str(error))
 
     def _lose(self, node: str, why: str) -> None:
-        del self._silent[node]
         self._lost[node] = None
+        self._silent.pop(node, None)
         if len(self._lost) > _LOST_KEPT:
             oldest = next(iter(self._lost))
             self._lost.pop(oldest, None)

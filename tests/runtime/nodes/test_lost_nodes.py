@@ -5,9 +5,13 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from msgspec.msgpack import encode
+from msgspec.structs import replace
 
 from coterie import Agent, AgentDown, AgentRef, AskCancelled, Request, Runtime, UnknownAgent, on
+from coterie.kernel import Address
 from coterie.messaging import LocalTransport
+from coterie.runtime.nodes.wire import WatchFrame
 from coterie.testing import LossyTransport, ManualClock, eventually
 from coterie.testing.conformance.base import Echo, Recorder, Sleep
 
@@ -122,3 +126,38 @@ def test_who_watches_an_agent_of_a_node_that_cannot_be_reached_is_told_at_once()
         assert down.startswith("other: lost: no node there-")
         with pytest.raises(UnknownAgent, match="no node"):
             other.stop().result(10)
+
+
+def test_an_agent_keeps_no_watcher_of_a_thousand_programs_that_were_lost() -> None:
+    with ExitStack() as stack:
+        pair = Pair(stack, LossyTransport())
+        watched = pair.there.spawn(Recorder, name="watched")
+        registry = pair.there._services.registry
+        frame = WatchFrame(watched.address, Address("", ""), on=True)
+        for start in range(0, 1_000, 250):
+            for number in range(start, start + 250):
+                node = f"program-{number}"
+                payload = encode(replace(frame, watcher=Address(node, "watcher", 1)))
+                pair.wire.send(node, pair.there.node, encode([node, 1, payload]))
+            assert len(registry._watchers[watched.address.number]) == 250
+            # They answer no heartbeat: the transport does not know them.
+            pair.clock.advance(3.0)
+            eventually(lambda: not registry._watchers[watched.address.number])
+        assert watched.is_alive
+
+
+def test_a_watcher_that_is_heard_again_hears_of_the_end() -> None:
+    with ExitStack() as stack:
+        pair = Pair(stack, LossyTransport())
+        watched = pair.here.reference(pair.there.spawn(Recorder, name="watched").address)
+        pair.watcher.ask(Watch(agent=watched)).result(10)
+        registry = pair.there._services.registry
+        eventually(lambda: len(registry._watchers.get(watched.address.number, {})) == 1)
+        pair.cut()
+        pair.clock.advance(15.0)
+        eventually(lambda: not registry._watchers[watched.address.number])
+        pair.wire.heal()
+        assert watched.ask(Echo(7)).result(10) == 7
+        assert len(registry._watchers[watched.address.number]) == 1
+        pair.there.find("watched").stop().result(10)  # type: ignore[union-attr] # it is there
+        eventually(lambda: any(down.startswith("watched: stopped") for down in pair.downs()))

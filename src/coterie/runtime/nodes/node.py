@@ -23,6 +23,7 @@ from coterie.runtime.nodes.connection import RemoteServices
 from coterie.runtime.nodes.published import PublishEndpoint, Subscriptions, publish_here
 from coterie.runtime.nodes.remote import RemoteEndpoint
 from coterie.runtime.nodes.remote_reply import RemoteReply, RemoteStream
+from coterie.runtime.nodes.remote_watches import RemoteWatches
 from coterie.runtime.nodes.routed import RoutedEndpoint
 from coterie.runtime.nodes.senders import SenderReferences
 from coterie.runtime.nodes.wire import (
@@ -102,6 +103,7 @@ class Node:
         self._asking: dict[tuple[str, int], tuple[int, Recipient, Envelope]] = {}
         self._endpoints: weakref.WeakValueDictionary[Address, RemoteEndpoint] = weakref.WeakValueDictionary()
         self._senders = SenderReferences(services.node, services.reference)
+        self._watches = RemoteWatches(services, self.is_lost)
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Frame)
         self.link = Link(
@@ -113,6 +115,7 @@ class Node:
             silence=silence,
             lost=self._begin_to_lose,
             forgotten=self._forget,
+            found=self._watches.look,
         )
 
     def endpoint(self, address: Address) -> Endpoint:
@@ -181,6 +184,7 @@ class Node:
         self._senders.forget()
         with self._lock:
             self._losses.pop(node, None)
+        self._watches.look(node, forget=True)
 
     def _begin_to_lose(self, node: str, why: str) -> None:
         with self._lock:
@@ -192,6 +196,7 @@ class Node:
     def _lose(self, node: str, losses: int, why: str) -> None:
         """End what waits for a node that is lost. It may have been heard again by now."""
         _log.warning("node %s is lost: %s", node, why)
+        self._watches.look(node)
         with self._lock:
             asked = [number for number, (of, before, _) in self._asked.items() if of == node and before < losses]
             ends = [(number, self._asked.pop(number)[2]) for number in asked]
@@ -268,7 +273,7 @@ class Node:
             case StopFrame():
                 self._stop(source, frame)
             case WatchFrame():
-                self._watch(frame)
+                self._watches.take(source, frame)
             case PublishFrame():
                 publish_here(self, self.services.listeners(frame.topic), self.services.reference, frame)
 
@@ -358,17 +363,6 @@ class Node:
             self.answer(source, answer)
         else:
             agent.stop(drain=frame.drain, kill_after=frame.kill_after).add_callback(lambda: self.answer(source, answer))
-
-    def _watch(self, frame: WatchFrame) -> None:
-        watcher = self.services.reference(frame.watcher)
-        agent = self.services.recipient(frame.to)
-        if agent is None:
-            if frame.on:
-                watcher.tell(AgentDown(self.services.reference(frame.to), "stopped"))
-        elif frame.on:
-            agent.watch(watcher)
-        else:
-            agent.unwatch(watcher)
 
 
 def _check(frame: DeliverFrame, message: Message, agent: Recipient | None) -> None:
