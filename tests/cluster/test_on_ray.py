@@ -12,7 +12,8 @@ import ray
 
 from coterie import Dedicated, Leased, MailboxPolicy, Runtime
 from coterie.cli import cluster as commands
-from coterie.cluster import Cluster, HostedAgents, Placement, rays
+from coterie.cluster import Cluster, HostedAgents, Placement
+from coterie.cluster.probing import probe
 from coterie.errors import DefinitionError, DeliveryError, EncodeFailed, InvalidSetting, MailboxFull, NameTaken
 from coterie.errors.cluster import ClusterUnavailable
 from coterie.rounds import Graph, RoundResult, Simulation, together
@@ -149,7 +150,7 @@ def test_bad_input_is_one_clear_error_each(cluster: Cluster, machines: Machines)
     with pytest.raises(EncodeFailed, match="exceed the limit of 16,000,000 bytes"):
         cluster.spawn(Counter, node="a").ask(Big(bytes(100_000_000)))
     with pytest.raises(ClusterUnavailable, match="cannot be reached"):
-        rays.probe("127.0.0.1:1")
+        probe("127.0.0.1:1")
     with pytest.raises(InvalidSetting, match="an address of PostgreSQL"):
         Cluster.connect(machines.address, settings={"store": "agents.db"})
 

@@ -18,6 +18,7 @@ import psutil
 
 from coterie.cluster import rays
 from coterie.cluster.ports import PORTS, parse_ports
+from coterie.cluster.probing import ADMISSION, REFUSED, probe
 from coterie.cluster.security import make_token, use_token
 from coterie.errors import InvalidSetting
 from coterie.errors.cluster import ClusterError, ClusterUnavailable
@@ -33,14 +34,15 @@ _CHECKED_WITHIN = 30.0
 _NOT_ADMITTED = 7
 _CHECK = f"""
 import sys
-from coterie.cluster.rays import check_admission
+from coterie.cluster.probing import check_admission
 from coterie.errors.cluster import ClusterUnavailable
 try:
     check_admission(sys.argv[1])
-except ClusterUnavailable:
+except ClusterUnavailable as error:
+    print(error.problem)
     sys.exit({_NOT_ADMITTED})
 """
-"""A program that ends by `_NOT_ADMITTED` if a cluster refuses its token."""
+"""A program that says why, and ends by `_NOT_ADMITTED`, if no cluster answers at an address, or if it refuses its token."""
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _KEY = re.compile(rf"([a-z0-9.-]+/)?{_NAME.pattern}")
 _NAME_RULE = "at most 63 letters, digits, '-', '_' and '.', with a letter or a digit at both ends"
@@ -98,7 +100,7 @@ def join(
     """
     options = _machine_options(name, labels, resources, cpus)
     parse_ports(ports, "--ports")
-    rays.probe(address)
+    probe(address)
     _check_admission(address, token)
     arguments = [f"--address={address}", "--disable-usage-stats"]
     if host:
@@ -231,13 +233,13 @@ def _ray(command: str, arguments: Sequence[str], token: Path | None, ports: str)
 
 
 def _check_admission(address: str, token: Path | None) -> None:
-    """Raise `ClusterUnavailable` if a cluster refuses a token. Ray, which reads a token once, is asked in another process."""
+    """Raise `ClusterUnavailable` as `check_admission` does. Ray, which reads a token once, is asked in another process."""
     use_token(token)
     whole = [sys.executable, "-c", _CHECK, address]
     with suppress(subprocess.TimeoutExpired):
         done = subprocess.run(whole, capture_output=True, text=True, check=False, timeout=_CHECKED_WITHIN)  # noqa: S603 - our own
         if done.returncode == _NOT_ADMITTED:
-            raise ClusterUnavailable(address, f"{rays.REFUSED}; {rays.ADMISSION}")
+            raise ClusterUnavailable(address, done.stdout.strip())
 
 
 def _run(command: str, arguments: Sequence[str], token: Path | None, mark: str, ports: str) -> None:
@@ -252,7 +254,7 @@ def _run(command: str, arguments: Sequence[str], token: Path | None, mark: str, 
     except subprocess.TimeoutExpired as error:
         raise ClusterUnavailable("this machine", f"`ray {command}` has not ended after {_WITHIN:g} s") from error
     if "InvalidAuthToken" in done.stdout + done.stderr:
-        raise ClusterError(f"`ray {command}`: {rays.REFUSED}; {rays.ADMISSION}")
+        raise ClusterError(f"`ray {command}`: {REFUSED}; {ADMISSION}")
     if done.returncode != 0:
         lines = [line.strip() for line in (done.stderr or done.stdout).splitlines()]
         lines = [line for line in lines if line and not line.startswith("File ")]

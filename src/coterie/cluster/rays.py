@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,10 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from coterie.cluster.introduction import is_loopback
+from coterie.cluster.probing import ADMISSION, check_admission, look_up, probe
 from coterie.concurrency import Rank, new_lock
 from coterie.errors import TransportError, describe
 from coterie.errors.cluster import ClusterUnavailable
-from coterie.kernel import Countdown
 
 NAMESPACE = "coterie"
 DIRECTORY = "coterie-directory"
@@ -24,14 +22,8 @@ NODE_LABEL = "coterie.io/node"
 """The label of a Ray node that names the node of the cluster."""
 _list_nodes: Any = ray.nodes
 _find_address: Any = ray.util.get_node_ip_address
-ADMISSION = "copy ~/.coterie/cluster-token of the head to the same place here, or name its copy by RAY_AUTH_TOKEN_PATH with RAY_AUTH_MODE=token"
-REFUSED = "it does not let this machine in, which has another token than the cluster, or none"
-_PROBE = 5.0
-_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
-"""The start of each connection of HTTP/2, which Ray speaks, and an empty SETTINGS frame; see RFC 9113, section 3.4."""
-_FRAME_HEAD, _FRAME_KIND, _SETTINGS = 9, 3, 4
-"""The bytes of the head of a frame, the place of its kind, and the kind of the first one."""
-_PORTS = 65_535
+_LOOK_UP = 5.0
+"""Seconds for the address of a host's name."""
 ON_HEAD = {"node:__internal_head__": 0.001}
 """The resources of an actor that Ray puts on its head: only that has the resource, of which nearly all is left."""
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
@@ -97,8 +89,8 @@ def _check_address(address: str) -> None:
 def _resolved(address: str) -> tuple[str, str]:
     host, _, port = address.rpartition(":")
     try:
-        return socket.gethostbyname(host), port
-    except OSError:
+        return str(look_up(host.strip("[]"), int(port), _LOOK_UP)[0][4][0]), port
+    except (OSError, ValueError):
         return host, port
 
 
@@ -109,54 +101,6 @@ def _noted() -> str:
         return os.environ.get("RAY_ADDRESS", "") or file.read_text().strip()
     except OSError:
         return ""
-
-
-def probe(address: str) -> None:
-    """Raise `ClusterUnavailable` if Ray does not listen at an address: Ray itself would try for a minute."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) <= _PORTS:
-        raise ClusterUnavailable(address, "it is no address; write a host and a port, such as 10.0.0.1:6379")
-    answer = b""
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), _PROBE) as connection:
-            if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
-                return
-            connection.sendall(_GREETING)
-            answer = _read(connection, _FRAME_HEAD, Countdown(_PROBE))
-    except OSError as error:
-        problem = f"cannot be reached: {error}; start it by `coterie cluster start --head`, or mend the address"
-        raise ClusterUnavailable(address, problem) from error
-    if len(answer) < _FRAME_HEAD or answer[_FRAME_KIND] != _SETTINGS:
-        problem = "a process listens there, but it is not Ray; give the port of the head, which `coterie cluster start --head` printed"
-        raise ClusterUnavailable(address, problem)
-
-
-def _read(connection: socket.socket, count: int, countdown: Countdown) -> bytes:
-    """Return the first bytes that come in time, or fewer."""
-    found = b""
-    with contextlib.suppress(TimeoutError, ConnectionError):
-        while len(found) < count and not countdown.over:
-            connection.settimeout(max(0.001, countdown.left() or 0.0))
-            piece = connection.recv(count - len(found))
-            if not piece:
-                break
-            found += piece
-    return found
-
-
-def check_admission(address: str) -> None:
-    """Raise `ClusterUnavailable` if a cluster refuses the token of this process: `ray.init` would try for twenty seconds."""
-    try:
-        from ray._raylet import GcsClient  # type: ignore[attr-defined] # noqa: PLC0415 - not public: it may go
-        from ray.exceptions import AuthenticationError  # noqa: PLC0415 - older versions have none
-    except ImportError:
-        return
-    try:
-        GcsClient(address=address)
-    except AuthenticationError as error:
-        raise ClusterUnavailable(address, f"{REFUSED}; {ADMISSION}") from error
-    except Exception:  # noqa: BLE001 - `ray.init` finds it as well, and its error says more
-        return
 
 
 def _remedy(text: str) -> str:

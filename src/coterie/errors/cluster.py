@@ -18,6 +18,7 @@ class ClusterUnavailable(ClusterError):
 
     def __init__(self, address: str, problem: object) -> None:
         self.address = address
+        self.problem = str(problem)
         super().__init__(f"the cluster at {address}: {problem}")
 
 
