@@ -29,14 +29,17 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def measure(dispatcher: str, count: int, *, leave: bool) -> dict[str, float]:
-    """Start agents, wait until each has answered once, and return what they cost; with `leave`, end the process then."""
+def measure(dispatcher: str, count: int, *, leave: bool, together: bool) -> dict[str, float]:
+    """Start agents, wait until each has answered once, and return what they cost.
+
+    With `together` one call starts them. With `leave`, end the process then.
+    """
     with Runtime(dispatcher=Dedicated() if dispatcher == "dedicated" else Leased(), stop_timeout=120.0) as runtime:
         runtime.spawn(Counter).ask(Add(1)).result()
         gc.collect()
         memory, files = resident(), descriptors()
         began, processor = time.perf_counter(), time.process_time()
-        agents = [runtime.spawn(Counter) for _ in range(count)]
+        agents = runtime.spawn_many(Counter, count) if together else [runtime.spawn(Counter) for _ in range(count)]
         replies = [agent.ask(Add(1), timeout=None) for agent in agents]
         for reply in replies:
             reply.result()
@@ -89,11 +92,11 @@ def spawning() -> list[Row]:
     return [ratio_row("5,000 agents started, asked and stopped, processor time", result, ratio, 0.1)]
 
 
-def repeated(dispatcher: str, count: int) -> dict[str, Spread]:
+def repeated(dispatcher: str, count: int, way: str = "alone") -> dict[str, Spread]:
     """Return the figures of several processes."""
     found = [
         # To stop many agents takes as long as to start them, so all but one process end without.
-        in_a_process_of_its_own("benchmarks.size", dispatcher, str(count), "stop" if number == 0 else "leave")
+        in_a_process_of_its_own("benchmarks.size", dispatcher, str(count), "stop" if number == 0 else "leave", way)
         for number in range(REPEATED)
     ]
     return {name: Spread.of(figures[name] for figures in found if name in figures) for name in found[0]}
@@ -108,15 +111,16 @@ def all_rows() -> Iterator[Row]:
     yield Row("… memory each", f"{each} KiB", "under 10 KiB", each.median < 10)
     yield Row("… threads in all", f"{few['threads']}", "at most 20", few["threads"].median <= 20)
     yield Row("… file descriptors", f"{few['files']}", "none each", few["files"].median < 10)
-    many = repeated("leased", 100_000)
-    total = many["total"].divided(2**20)
-    yield Row(
-        "100,000 idle agents, leased: started and asked once",
-        f"{many['seconds']} s ({many['processor']} of the processor), {total} MiB in all, "
-        f"{many['threads'].median:.0f} threads, stopped in {many['stop'].median:.1f} s",
-        "under 4 s and 450 MiB",
-        many["seconds"].median < 4 and total.median < 450,
-    )
+    for title, way in (("started by `spawn_many` and asked once", "together"), ("… by as many calls of `spawn`", "alone")):
+        many = repeated("leased", 100_000, way)
+        total = many["total"].divided(2**20)
+        yield Row(
+            f"100,000 idle agents, leased: {title}",
+            f"{many['seconds']} s ({many['processor']} of the processor), {total} MiB in all, "
+            f"{many['threads'].median:.0f} threads, stopped in {many['stop'].median:.1f} s",
+            "under 4 s and 450 MiB",
+            many["seconds"].median < 4 and total.median < 450,
+        )
     yield from spawning()
     own = repeated("dedicated", 1_000)
     yield Row("1,000 dedicated agents, synchronous handlers", f"{own['seconds']} s", "under 1 s", own["seconds"].median < 1)
@@ -124,4 +128,4 @@ def all_rows() -> Iterator[Row]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), leave=sys.argv[3] == "leave")))
+    print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), leave=sys.argv[3] == "leave", together=sys.argv[4] == "together")))

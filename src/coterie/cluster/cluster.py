@@ -17,10 +17,11 @@ from coterie.concurrency import ends_in_order
 from coterie.durable import Identity
 from coterie.errors import DefinitionError, InvalidSetting, TransportError, describe
 from coterie.errors.cluster import ClusterError, ClusterUnavailable, NameTakenInCluster, RefusedByNode
-from coterie.kernel import Address, Codec, check_number
+from coterie.kernel import Address, Codec
 from coterie.kernel.codec import Extension
 from coterie.messaging import MailboxPolicy
 from coterie.runtime import Agent, AgentRef, Dispatcher, DurablePolicy, Runtime, Supervision
+from coterie.runtime.definition.arguments import arguments_of_each
 from coterie.runtime.entities.entity_kind import EntityKind, check_key
 from coterie.runtime.entities.names import stored_address
 
@@ -152,11 +153,7 @@ class Cluster:
         other nodes may have started by then.
         """
         wanted = arguments.class_name(agent)
-        if isinstance(each, int):
-            check_number("spawn_many.each", each, whole=True)
-        packed = [
-            arguments.pack(self.codec, agent, tuple(args), {}) for args in ([()] * each if isinstance(each, int) else each)
-        ]
+        packed = [arguments.pack(self.codec, agent, args, {}) for args in arguments_of_each("spawn_many.each", each)]
         return self._spawn(
             wanted, packed, "", _placement(node, placement), arguments.pack_options(supervision, mailbox, dispatcher)
         )

@@ -126,13 +126,15 @@ class NodeHost:
         kind = arguments.find_class(order.agent, self._name)
         codec, options = self._cluster.codec, arguments.unpack_options(order.options)
 
-        def spawn(data: bytes) -> AgentRef:
-            args, kwargs = arguments.unpack(codec, kind, data)
+        if len(order.arguments) != 1:
+            each = [arguments.unpack(codec, kind, data)[0] for data in order.arguments]
+            return [str(agent.address) for agent in self.runtime.spawn_many(kind, each, **options)]
+        args, kwargs = arguments.unpack(codec, kind, order.arguments[0])
+
+        def spawn() -> AgentRef:
             return self.runtime.spawn(kind, *args, name=order.name or None, **options, **kwargs)
 
-        if order.name:
-            return [str(self._spawn_named(order.name, lambda: spawn(order.arguments[0])))]
-        return [str(spawn(each).address) for each in order.arguments]
+        return [str(self._spawn_named(order.name, spawn) if order.name else spawn().address)]
 
     def _spawn_named(self, name: str, spawn: Callable[[], AgentRef]) -> Address:
         """Take a name, start its agent, and tell the directory its address. If the directory cannot be told, no agent stays."""

@@ -37,19 +37,31 @@ class Registry:
 
         Without a name it gets `default` and a count. The name counts as taken from now on.
         """
+        if name is None:
+            return self.reserve_many(default, 1, parent)[0]
         with self._lock:
-            if name is None:
-                counts = self._default_names.setdefault(parent, {})
-                count = counts.get(default, 0) + 1
-                while f"{default}-{count}" in self._by_name:
-                    count += 1
-                counts[default] = count
-                name = f"{default}-{count}"
-            elif name in self._by_name:
+            if name in self._by_name:
                 raise NameTaken(name)
-            self._last_number += 1
-            self._by_name[name] = None  # type: ignore[assignment] # a place for `add`, within the same call of spawn
-            return name, self._last_number
+            return self._take(name)
+
+    def reserve_many(self, default: str, count: int, parent: int = 0) -> list[tuple[str, int]]:
+        """Return names and numbers for new agents that were given no names."""
+        found: list[tuple[str, int]] = []
+        with self._lock:
+            counts = self._default_names.setdefault(parent, {})
+            last = counts.get(default, 0)
+            while len(found) < count:
+                last += 1
+                name = f"{default}-{last}"
+                if name not in self._by_name:
+                    found.append(self._take(name))
+            counts[default] = last
+        return found
+
+    def _take(self, name: str) -> tuple[str, int]:
+        self._last_number += 1
+        self._by_name[name] = None  # type: ignore[assignment] # a place for `add`, within the same call of spawn
+        return name, self._last_number
 
     def withdraw(self, name: str, number: int) -> None:
         """Remove the entries of an agent that could not be started."""
@@ -57,11 +69,12 @@ class Registry:
             self._by_name.pop(name, None)
             self._by_number.pop(number, None)
 
-    def add(self, cell: AgentCell) -> None:
-        """Add an agent."""
+    def add(self, *cells: AgentCell) -> None:
+        """Add agents."""
         with self._lock:
-            self._by_name[cell.name] = cell
-            self._by_number[cell.address.number] = cell
+            for cell in cells:
+                self._by_name[cell.name] = cell
+                self._by_number[cell.address.number] = cell
 
     def free_name(self, cell: AgentCell) -> bool:
         """Release the name of an agent that is about to end. Return False if another record has its name."""

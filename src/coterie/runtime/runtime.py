@@ -19,8 +19,6 @@ from coterie.messaging import MailboxPolicy, Message, MessagePriority, Transport
 from coterie.messaging.dead_letters import DeadLetters
 from coterie.runtime.cells.cell import AgentCell
 from coterie.runtime.cells.metrics import AgentMetrics, RuntimeMetrics
-from coterie.runtime.definition.agent import Agent
-from coterie.runtime.definition.context_owner import SpawnOptions
 from coterie.runtime.definition.spec import check_options
 from coterie.runtime.definition.supervision import Supervision
 from coterie.runtime.dispatchers import Dispatcher, Leased
@@ -35,6 +33,7 @@ from coterie.runtime.references.publication import Publication, post_to_all
 from coterie.runtime.references.reference import AgentRef
 from coterie.runtime.services import Services
 from coterie.runtime.shutdown import Shutdown, StopReport, describe_loss, log_remaining
+from coterie.runtime.spawning import SpawningRuntime
 from coterie.storage import Database
 
 T = TypeVar("T")
@@ -52,7 +51,7 @@ class Provided(Protocol):
         ...
 
 
-class Runtime(DurableRuntime):
+class Runtime(SpawningRuntime, DurableRuntime):
     """Runs agents.
 
     ::
@@ -151,29 +150,6 @@ class Runtime(DurableRuntime):
     _repr_html_ = inspection.display
 
     # Agents.
-
-    def spawn(
-        self,
-        agent: type[Agent],
-        *args: Any,
-        name: str | None = None,
-        dispatcher: Dispatcher | None = None,
-        supervision: Supervision | None = None,
-        mailbox: MailboxPolicy | None = None,
-        **kwargs: Any,
-    ) -> AgentRef:
-        """Start an agent and return its reference at once; its constructor runs on its own thread.
-
-        `args` and the other `kwargs` go to the constructor. They are copied, so that a rebuilt agent starts as the first did and
-        shares no data with the caller; functions, mocks, and objects that cannot be copied, such as a lock or a queue, are passed
-        unchanged. Locks and queues of asyncio, which serve one event loop, are refused. `name` must be unique among the living
-        agents; the default is the class's name in lower case, and a number.
-
-        A constructor that raises ends the agent: asks then end with `AgentStopped`, whose cause is the error, and watchers get
-        `AgentDown`. Raises `NameTaken`, `DefinitionError` for a value that is not an agent class, `SpawnError` if the system has
-        no thread left, and `RuntimeStopped`.
-        """
-        return self._services.spawn(agent, args, kwargs, SpawnOptions(name, dispatcher, supervision, mailbox), None)
 
     def find(self, name: str) -> AgentRef | None:
         """Return the living agent of that name, or None."""

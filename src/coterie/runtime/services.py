@@ -5,20 +5,16 @@ from __future__ import annotations
 import itertools
 import logging
 import random
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from coterie.concurrency import ElasticPool, Rank, Timers, new_lock
-from coterie.concurrency.frames import refuse_if_interrupted
 from coterie.concurrency.threads import stack_of
 from coterie.errors import (
     AgentStopped,
-    DefinitionError,
     InvalidMessage,
     RuntimeStopped,
-    SpawnError,
     describe,
 )
 from coterie.kernel import Address, Clock, Codec, Countdown
@@ -34,7 +30,7 @@ from coterie.runtime.cells.supervision_group import SupervisionGroup
 from coterie.runtime.definition.agent import Agent, AgentRuntime
 from coterie.runtime.definition.context_owner import SpawnOptions
 from coterie.runtime.definition.provided import ProvidedServices
-from coterie.runtime.definition.spec import AgentSpec, check_options
+from coterie.runtime.definition.spec import AgentSpec
 from coterie.runtime.definition.supervision import Supervision
 from coterie.runtime.dispatchers.base import Dispatcher, Scheduler
 from coterie.runtime.dispatchers.loops import LoopInboxes
@@ -53,6 +49,7 @@ from coterie.runtime.references.publication import Publication, post_to_all
 from coterie.runtime.references.reference import AgentRef, Endpoint
 from coterie.runtime.references.waits import WaitGraph
 from coterie.runtime.registry import Registry
+from coterie.runtime.spawning import Spawning
 
 C = TypeVar("C", bound=AgentCell)
 T = TypeVar("T")
@@ -93,8 +90,6 @@ class Services:
         self.strict = strict
         self.stopping = False
         """True once messages from outside are refused."""
-        self.closed = False
-        """True once no agent is started any more."""
         self.random = random.Random()  # noqa: S311 - for the jitter of restarts
         self.timers = Timers(clock, node)
         self.blocking = ElasticPool(f"{node}-blocking")
@@ -116,8 +111,8 @@ class Services:
         self._schedulers: dict[Dispatcher, Scheduler] = {}
         self.provided = ProvidedServices()
         self.handler_tables = HandlerTables()
+        self.spawning = Spawning(self)
         self._refusals = itertools.count()
-        self._starting: dict[object, None] = {}
         self.durable: DurableAgents | None = None
         """The durable agents, if the runtime has a store."""
         self._loopback = strict and transport is not None
@@ -140,42 +135,20 @@ class Services:
         parent: AgentCell | None,
     ) -> AgentRef:
         """Start an agent; see `Runtime.spawn`."""
-        refuse_if_interrupted("spawn")
-        name = options.name
-        check_options("spawn", options.dispatcher, options.supervision, options.mailbox)
-        if self.closed or (self.stopping and parent is None):
-            raise RuntimeStopped(self.node, "starts no more agents")
-        if name is not None and not Address.is_name(name):
-            raise DefinitionError(f"name={name!r}", "it cannot name an agent", "use text without '#' and control characters")
-        spec = AgentSpec(kind, args, kwargs, options.dispatcher or self.dispatcher, options.supervision)
-        self._show_to_codec(spec)
-        starting = object()
-        self._starting[starting] = None
-        try:
-            # The stop sets `closed` before it looks for those that are starting: one of the two always sees the other.
-            if self._is_closed():
-                raise RuntimeStopped(self.node, "starts no more agents")
-            return self._start(spec, name, parent, options.mailbox, AgentCell).reference
-        finally:
-            del self._starting[starting]
+        return self.spawning.spawn(kind, args, kwargs, options, parent)
 
     def start(self, spec: AgentSpec, name: str, mailbox: MailboxPolicy | None, make: Callable[..., C]) -> C:
         """Start an agent whose cell `make` makes from what `AgentCell` takes. Raises `RuntimeStopped`, `SpawnError`."""
-        starting = object()
-        self._starting[starting] = None
-        try:
-            if self._is_closed():
-                raise RuntimeStopped(self.node, "activates no more agents")
-            return self._start(spec, name, None, mailbox, make)
-        finally:
-            del self._starting[starting]
+        return self.spawning.start(spec, name, mailbox, make)
+
+    @property
+    def closed(self) -> bool:
+        """True once no agent is started any more."""
+        return self.spawning.closed
 
     def close(self, countdown: Countdown) -> None:
-        """Start no more agents, and wait for those that other threads are starting: microseconds, if these get a processor."""
-        self.closed = True
-        pause = threading.Event()
-        while self._starting and not countdown.over:
-            pause.wait(0.001)
+        """Start no more agents; see `Spawning.close`."""
+        self.spawning.close(countdown)
 
     def refuse_outsiders(self) -> None:
         """Accept no message from outside any more, and resume paused agents."""
@@ -199,43 +172,6 @@ class Services:
             _log.error(
                 "the thread %s is stuck in a blocking call and was given up, in\n%s", thread.name, stack_of(thread.ident)
             )
-
-    def _is_closed(self) -> bool:
-        return self.closed
-
-    def _start(
-        self,
-        spec: AgentSpec,
-        name: str | None,
-        parent: AgentCell | None,
-        mailbox: MailboxPolicy | None,
-        make: Callable[..., C],
-    ) -> C:
-        default = spec.kind.__name__.lower()
-        if parent is None:
-            name, number = self.registry.reserve(name, default)
-        else:
-            name, number = self.registry.reserve(name, f"{parent.name}/{default}", parent.address.number)
-        supervision_group = self.supervision_group if parent is None else self._children_of(parent)
-        try:
-            cell = make(self, Address(self.node, name, number), spec, supervision_group, mailbox or self.mailbox)
-            self.registry.add(cell)
-            for topic in spec.kind.subscribes_to:
-                self.registry.subscribe(topic, cell)
-            supervision_group.add(cell)
-            if self.stopping:
-                cell.mailbox.refuse_outsiders()
-            cell.control(cell.life.start)
-            if self.closed or (parent is not None and parent.life.ended):
-                # Its parent, or the stop of the runtime, may have looked before this one was added: one always sees the other.
-                cell.stop(drain=False)
-        except BaseException as error:
-            self.registry.withdraw(name, number)
-            supervision_group.remove(number)
-            if not isinstance(error, RuntimeError):
-                raise
-            raise SpawnError(f"{name} cannot start: {error}; stop agents, or use the dispatcher Leased") from error
-        return cell
 
     def scheduler(self, dispatcher: Dispatcher) -> Scheduler:
         """Return the scheduler of a dispatcher, which is opened at the first call."""
@@ -364,7 +300,7 @@ class Services:
         """Become a stopped copy in a forked process, without threads. The locks are replaced: their holders do not exist."""
         self._lock = new_lock(Rank.RECORDS)
         self.provided.after_fork_in_child()
-        self.stopping = self.closed = True
+        self.stopping = self.spawning.closed = True
         self.timers.after_fork_in_child()
         self.dead_letters.after_fork_in_child()
         for cell in self.registry.after_fork_in_child():
@@ -376,18 +312,6 @@ class Services:
         """Messages that no mailbox took."""
         # An increment is one step without a lock, for a finalizer may interrupt it; its repr is how a count is read.
         return int(repr(self._refusals)[len("count(") : -1])
-
-    def _children_of(self, parent: AgentCell) -> SupervisionGroup:
-        with self._lock:
-            if parent.children is None:
-                parent.children = SupervisionGroup(parent.spec.kind.supervision or Supervision(), parent)
-            return parent.children
-
-    def _show_to_codec(self, spec: AgentSpec) -> None:
-        if self.handler_tables.of(spec.kind) is None:
-            for kind in spec.handlers:
-                self.codec.register(kind)
-            self.handler_tables.add(spec.kind)
 
     def _read_reference(self, text: str) -> AgentRef:
         return self.reference(Address.parse(text))

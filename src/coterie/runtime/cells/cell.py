@@ -212,6 +212,10 @@ class AgentCell(OptionalParts):
         self._controls.append(action)
         self.executor.wake()
 
+    def prepare(self) -> None:
+        """Have the first turn build the agent. Called before any other thread knows it, so nothing comes before that."""
+        self._controls.append(self.life.start)
+
     # The turn: called on the agent's thread.
 
     def turn(self, quantum: int) -> bool:

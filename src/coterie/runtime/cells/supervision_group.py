@@ -98,10 +98,11 @@ class SupervisionGroup:
         """Return the policy by which a member is supervised."""
         return cell.spec.supervision or self.policy
 
-    def add(self, cell: Supervised) -> None:
-        """Take in a new member."""
+    def add(self, *cells: Supervised) -> None:
+        """Take in new members."""
         with self._lock:
-            self._members[cell.address.number] = cell
+            for cell in cells:
+                self._members[cell.address.number] = cell
 
     def replace(self, cell: Supervised) -> None:
         """Put another record of a member in the place of the one before, unless that has left."""

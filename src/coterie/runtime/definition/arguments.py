@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Iterable
 from typing import Any
 
-from coterie.errors import DefinitionError
+from coterie.errors import DefinitionError, InvalidSetting
+from coterie.kernel import check_number
 from coterie.kernel.checkpoint import detach
 
 _LOOP_BOUND_REMEDIES = {
@@ -40,3 +42,19 @@ def copied_argument(where: str, value: Any) -> Any:
     mock = getattr(sys.modules.get("unittest.mock"), "NonCallableMock", None)
     mocks = {id(each): each for each in copied if isinstance(each, mock)} if mock is not None else {}
     return detach(value, mocks) if mocks else result
+
+
+def arguments_of_each(where: str, each: Any) -> list[tuple[Any, ...]]:
+    """Return the arguments of each of many agents; a number stands for so many without arguments. Raises `InvalidSetting`."""
+    if isinstance(each, int):
+        check_number(where, each, whole=True)
+        return [()] * each
+    need = "a number of agents, or the arguments of each in a sequence of their own, such as [(1,), (2,)]"
+    if isinstance(each, str | bytes) or not isinstance(each, Iterable):
+        raise InvalidSetting(where, each, need)
+    found: list[tuple[Any, ...]] = []
+    for args in each:
+        if isinstance(args, str | bytes) or not isinstance(args, Iterable):
+            raise InvalidSetting(f"{where}[{len(found)}]", args, need)
+        found.append(tuple(args))
+    return found
