@@ -138,17 +138,18 @@ class Mailbox:
 
     def take(self) -> Envelope | None:
         """Return the next message, or None if the mailbox is empty. Only for the thread that holds the agent."""
-        for band in (self._normal,) if self._urgent is None else (*self._urgent, self._normal):
-            try:
-                envelope = band.popleft()
-            except IndexError:
-                # It is empty, perhaps because a sender has just dropped its last message to make room.
-                continue
-            self.taken += 1
-            if self._waiting:
-                self._admit()
-            return envelope
-        return None
+        band = self._normal
+        if self._urgent is not None:
+            band = self._urgent[0] or self._urgent[1] or band
+        try:
+            envelope = band.popleft()
+        except IndexError:
+            # It is empty, perhaps because a sender has just dropped its last message to make room.
+            return self.take() if band is not self._normal else None
+        self.taken += 1
+        if self._waiting:
+            self._admit()
+        return envelope
 
     def put_back(self, envelope: Envelope) -> None:
         """Return a taken message to the queue, before all others of its band. Only for the taker."""
@@ -169,7 +170,7 @@ class Mailbox:
     def arm(self) -> bool:
         """Request a notification of the next message. Return False, and do nothing, if a message is queued already."""
         self._armed = True
-        if not len(self):
+        if not self._normal and (self._urgent is None or not any(self._urgent)):
             return True
         with self._lock:
             # A sender that has seen the flag by now notifies. That does no harm.

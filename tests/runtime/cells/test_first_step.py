@@ -28,6 +28,8 @@ from coterie import (
     on,
 )
 from coterie.runtime import Dispatcher
+from coterie.runtime.cells import incarnation
+from coterie.runtime.definition.handlers import Handler
 from coterie.runtime.dispatchers import agent_loop
 from coterie.runtime.dispatchers.agent_loop import AgentLoop
 from coterie.testing import eventually
@@ -297,7 +299,15 @@ def queued_first_steps() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(AgentLoop, "make_task", make_task)
-        patch.setattr(AgentLoop, "spare_task", lambda loop, name: None)
+        patch.setattr(incarnation, "TASKS_SHARED", False)
+        yield
+
+
+@contextmanager
+def shared_first_steps() -> Iterator[None]:
+    """Let handlers share a task again at once after a message that has used one up."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Handler, "spend", lambda handler: None)
         yield
 
 
@@ -331,7 +341,8 @@ def outcomes(dispatcher: Dispatcher, scripts: list[list[str]], kind: type[Run]) 
 def test_a_step_at_once_and_a_step_of_the_loop_have_the_same_outcome(
     dispatcher: Dispatcher, kind: type[Run], scripts: list[list[str]]
 ) -> None:
-    at_once = outcomes(dispatcher, scripts, kind)
+    with shared_first_steps():
+        at_once = outcomes(dispatcher, scripts, kind)
     with queued_first_steps():
         queued = outcomes(dispatcher, scripts, kind)
     assert at_once == queued
@@ -355,7 +366,8 @@ def outcomes_of_one_turn(dispatcher: Dispatcher, scripts: list[list[str]]) -> li
 @given(scripts=st.lists(st.lists(st.sampled_from(sorted(STEPS)), max_size=3), min_size=2, max_size=8))
 def test_messages_of_one_turn_cannot_tell_that_their_tasks_are_one(dispatcher: Dispatcher, scripts: list[list[str]]) -> None:
     # A message that carries variables has a task of its own.
-    at_once = contextvars.Context().run(outcomes_of_one_turn, dispatcher, scripts)
+    with shared_first_steps():
+        at_once = contextvars.Context().run(outcomes_of_one_turn, dispatcher, scripts)
     with queued_first_steps():
         queued = contextvars.Context().run(outcomes_of_one_turn, dispatcher, scripts)
     assert at_once == queued
@@ -443,3 +455,92 @@ def test_an_agent_can_be_stopped_by_the_first_step_of_its_handler(dispatcher: Di
         agent.tell(StopWithin(agent, drain))
         eventually(lambda: not agent.is_alive)
     assert log == ["whole" if drain else "cancelled", "on_stop"]
+
+
+class Note(Message):
+    payload: Any
+
+
+class Late(Request[list[str]]):
+    pass
+
+
+class Payload:
+    """An object that tells when it dies."""
+
+
+class Sharing(Agent):
+    """Its ``async`` handlers share a task over several turns."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    @on
+    async def note(self, message: Note) -> None:
+        """Do nothing, or look later."""
+        if message.payload == "later":
+            asyncio.get_running_loop().call_soon(self.look)
+        elif message.payload == "task":
+            self.context.create_task(self.look_around())
+
+    @on
+    async def wait(self, message: Hold) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, message.gate.event.wait)
+
+    @on
+    def late(self, message: Late) -> list[str]:
+        return self.lines
+
+    async def look_around(self) -> None:
+        self.lines.append(f"{len(asyncio.all_tasks())} task")
+
+    def look(self) -> None:
+        sender = self.context.sender
+        tasks = len(asyncio.all_tasks())
+        self.lines.append(f"{sender.name if sender is not None else None}, {tasks} tasks")
+
+
+class TellNotes(Message):
+    agent: AgentRef
+    payloads: tuple[str, ...]
+
+
+class Teller(Agent):
+    @on
+    def tell_notes(self, message: TellNotes) -> None:
+        for payload in message.payloads:
+            message.agent.tell(Note(payload))
+
+
+@pytest.mark.parametrize("dispatcher", [Leased(), Dedicated()], ids=["leased", "dedicated"])
+def test_a_callback_of_a_handler_keeps_its_message_and_sees_no_resting_task(dispatcher: Dispatcher) -> None:
+    with Runtime(dispatcher=dispatcher) as runtime:
+        agent = runtime.spawn(Sharing)
+        teller = runtime.spawn(Teller, name="teller")
+        contextvars.Context().run(teller.tell, TellNotes(agent, ("", "later", "")))
+        eventually(lambda: agent.ask(Late()).result(20) == ["teller, 0 tasks"])
+        contextvars.Context().run(agent.tell, Note("task"))
+        eventually(lambda: agent.ask(Late()).result(20) == ["teller, 0 tasks", "1 task"])
+
+
+@pytest.mark.parametrize("dispatcher", [Leased(), Dedicated()], ids=["leased", "dedicated"])
+def test_an_agent_at_rest_keeps_no_message(dispatcher: Dispatcher) -> None:
+    with Runtime(dispatcher=dispatcher) as runtime:
+        agent = runtime.spawn(Sharing)
+        payload = Payload()
+        alive = weakref.ref(payload)
+        for _ in range(3):
+            # With variables each message would have a task of its own.
+            contextvars.Context().run(agent.tell, Note(payload))
+        del payload
+        eventually(lambda: alive() is None)
+
+
+def test_the_stack_of_a_suspended_handler_is_that_of_its_await() -> None:
+    with Runtime() as runtime:
+        agent, gate = runtime.spawn(Sharing), Gate()
+        contextvars.Context().run(agent.tell, Hold(gate))
+        try:
+            eventually(lambda: "run_in_executor" in runtime.inspect(agent).stack)
+        finally:
+            gate.event.set()

@@ -37,5 +37,7 @@ def await_stacks(life: AwaitingLife | None) -> str:
     if life is None:
         return ""
     drives = [each.task.get_coro() for each in life.handler_tasks if each.task is not None]
-    works = [getattr(drive, "cr_await", None) for drive in drives] + [task.get_coro() for task in life.tasks.copy()]
+    works = [getattr(drive, "gi_yieldfrom", None) or getattr(drive, "cr_await", None) for drive in drives] + [
+        task.get_coro() for task in life.tasks.copy()
+    ]
     return "\n".join(filter(None, map(await_stack_of, works)))

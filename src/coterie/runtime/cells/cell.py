@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context as Variables
+from types import CoroutineType
 from typing import Any, ClassVar
 
 from coterie.concurrency import Completion
@@ -291,7 +292,9 @@ class AgentCell(OptionalParts):
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
             self.handler_raised(handler, envelope, error, cancelled=False)
             return
-        if value is not None and hasattr(value.__class__, "__await__") and value.__class__ is not Reply:
+        if value is not None and (
+            value.__class__ is CoroutineType or (hasattr(value.__class__, "__await__") and value.__class__ is not Reply)
+        ):
             invocation.envelope = None
             incarnation.begin(handler, envelope, value, self._entered or self._enter_loop())
             return

@@ -8,6 +8,7 @@ from contextvars import Context as Variables
 from contextvars import copy_context
 from inspect import isawaitable
 from logging import WARNING
+from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar
 
 from coterie.errors.general import SnapshotFailed, describe
@@ -19,7 +20,7 @@ from coterie.runtime.cells.outcomes import concerns_message
 from coterie.runtime.cells.states import Suspension
 from coterie.runtime.definition.agent import Agent
 from coterie.runtime.definition.handlers import Handler, nearest
-from coterie.runtime.dispatchers.agent_loop import AgentLoop
+from coterie.runtime.dispatchers.agent_loop import TASKS_SHARED, AgentLoop
 from coterie.runtime.references.agent_timer import AgentTimer
 from coterie.runtime.references.invocation import CURRENT, Invocation
 
@@ -44,6 +45,7 @@ class Incarnation:
         "_idle",
         "_interleaved",
         "_other_tasks",
+        "_sharing",
         "_variables",
         "agent",
         "began",
@@ -75,6 +77,8 @@ class Incarnation:
         self._handler_tasks: dict[InvocationTask, None] = {}
         self._other_tasks: dict[asyncio.Task[Any], None] = {}
         self._interleaved: dict[Handler, int] = {}
+        self._sharing: HandlerTask | None = None
+        """The invocation, with its task, for first steps of handlers."""
         self._all_must_end = False
         self._background: Invocation | None = None
         self._idle: Callable[[], None] | None = None
@@ -94,25 +98,51 @@ class Incarnation:
 
         Only in a loop that was entered and does not run.
         """
-        invocation = HandlerTask(self, handler, envelope)
         envelope.begun = True
-        self._handler_tasks[invocation] = None
         if handler.interleave:
             self._interleaved[handler] = self._interleaved.get(handler, 0) + 1
-        if envelope.reply is not None and envelope.reply.done:
-            # Its ask ended before the mark above could be seen.
-            invocation.start(loop, work, envelope.context if envelope.context is not None else Variables())
-            invocation.cancel()
+        # Its ask may have ended before the mark above could be seen.
+        cancelled = envelope.reply is not None and envelope.reply.done
+        shares = TASKS_SHARED and handler.alone <= 0 and envelope.context is None and not cancelled
+        if shares and work.__class__ is CoroutineType:
+            invocation = self._sharing
+            if invocation is None or invocation.spare is not loop.spare or loop.spare is None:
+                invocation = self._sharing = HandlerTask.sharing(self, handler, envelope, loop)
+            self._handler_tasks[invocation] = None
+            if invocation.begin(handler, envelope, work):
+                # Nothing of the agent runs during a first step, so what ends with it holds up nothing.
+                del self._handler_tasks[invocation]
+                if handler.interleave:
+                    self._interleaved[handler] -= 1
+                invocation.end_at_once()
+                if self._idle is not None:
+                    self.look_if_idle()
+                return
         else:
-            invocation.start_now(loop, work, envelope.context)
+            invocation = self._begin_alone(handler, envelope, work, loop, cancelled=cancelled)
         if not invocation.active:
             return
         if invocation.exclusive:
-            # Nothing of the agent runs during a first step, so what ends with it holds up nothing.
             self.exclusive = invocation
             self.cell.hold(_EXCLUSIVE)
         elif self._is_full(handler):
             self.cell.hold(_BUSY)
+
+    def _begin_alone(
+        self, handler: Handler, envelope: Envelope, work: Awaitable[Any], loop: AgentLoop, *, cancelled: bool
+    ) -> HandlerTask:
+        """Begin to handle a message in a task of its own, which is cancelled at once if its ask has ended."""
+        if handler.alone > 0:
+            handler.alone -= 1
+        invocation = HandlerTask(self, handler, envelope)
+        self._handler_tasks[invocation] = None
+        context = envelope.context if envelope.context is not None else Variables()
+        if cancelled:
+            invocation.start(loop, work, context)
+            invocation.cancel()
+        else:
+            invocation.start_now(loop, work, context)
+        return invocation
 
     def _is_full(self, handler: Handler) -> bool:
         most = max(self.cell.mailbox.policy.capacity, 100) if handler.interleave is True else handler.interleave
@@ -221,6 +251,9 @@ class Incarnation:
     def abandon(self) -> None:
         """Abandon handlers that have not ended although they were cancelled: their outcomes no longer count."""
         self.cancel_all()
+        if self._sharing is not None and self._sharing.spare is not None:
+            self._sharing.spare.forget()
+        self._sharing = None
         for invocation in list(self._handler_tasks):
             invocation.cancelled = True
             if invocation.task is not None:

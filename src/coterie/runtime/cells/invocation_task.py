@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context as Variables
 from functools import partial
+from sys import getrefcount
+from types import coroutine
 from typing import Any, Protocol
 
 from coterie.messaging.envelope import Envelope
 from coterie.runtime.cells.incarnation_owner import IncarnationOwner
 from coterie.runtime.definition.handlers import Handler
-from coterie.runtime.dispatchers.agent_loop import AgentLoop
+from coterie.runtime.dispatchers.agent_loop import STEP_ENDED, AgentLoop, SpareTask
 from coterie.runtime.references.invocation import CURRENT, Invocation
 from coterie.runtime.references.reply import Reply
 
@@ -43,7 +45,7 @@ class TaskIncarnation(Protocol):
 class InvocationTask(Invocation, ABC):
     """An ``async`` handler or hook, which runs as a task. It ends once, also if the task is cancelled or closed."""
 
-    __slots__ = ("_began", "_handled", "_incarnation", "cancelled", "handler", "task")
+    __slots__ = ("_began", "_handled", "_incarnation", "cancelled", "handler", "spare", "task")
 
     def __init__(self, incarnation: TaskIncarnation, handler: Handler | None, envelope: Envelope | None = None) -> None:
         # Without a call of another constructor, for there is one of these for each message.
@@ -56,6 +58,8 @@ class InvocationTask(Invocation, ABC):
         self._incarnation = incarnation
         self.handler = handler
         """The handler; None for a hook."""
+        self.spare: SpareTask | None = None
+        """The task that does its first step, while that may do other ones too."""
         self.task: asyncio.Task[None] | None = None
         self.cancelled = False
         """Whether the runtime has cancelled it."""
@@ -66,18 +70,10 @@ class InvocationTask(Invocation, ABC):
         self.task = task = asyncio.Task(self._drive(work), loop=loop, name=self.cell.name, context=context)
         task.add_done_callback(partial(self._task_ended, work))
 
-    def start_now(self, loop: AgentLoop, work: Awaitable[Any], context: Variables | None) -> None:
-        """Run `work` as a task of the loop, and its first step at once. Only in a loop that was entered and does not run.
-
-        Without a context it gets a new one.
-        """
-        if context is None:
-            spare = loop.spare_task(self.cell.name)
-            if spare is not None:
-                self.task = spare.task
-                spare.begin(self._drive(work))
-                return
-            context = Variables()
+    def start_now(self, loop: AgentLoop, work: Awaitable[Any], context: Variables) -> None:
+        """Run `work` as a task of the loop, and its first step at once. Only in a loop that was entered and does not run."""
+        if loop.spare is not None:
+            loop.spare.park()
         task, step = loop.make_task(self._drive(work), self.cell.name, context)
         self.task = task
         if step is not None:
@@ -130,10 +126,86 @@ class InvocationTask(Invocation, ABC):
 class HandlerTask(InvocationTask):
     """An ``async`` handler that handles a message."""
 
-    __slots__ = ()
+    __slots__ = ("_value",)
 
     handler: Handler
     _handled: Envelope
+    _value: Any
+
+    @classmethod
+    def sharing(cls, incarnation: TaskIncarnation, handler: Handler, envelope: Envelope, loop: AgentLoop) -> HandlerTask:
+        """Return one for `begin`: it can handle several messages one after another, as long as their handlers do not wait."""
+        invocation = cls(incarnation, handler, envelope)
+        variables = Variables()
+        variables.run(CURRENT.set, invocation)
+        invocation.spare = spare = SpareTask(loop, invocation.cell.name, variables, invocation._drive_several())
+        invocation.task = spare.task
+        spare.be_ready()
+        return invocation
+
+    def begin(self, handler: Handler, envelope: Envelope, work: Coroutine[Any, Any, Any]) -> bool:
+        """Begin to handle a message; return whether its handler has returned in its first step, so that `end_at_once` must follow.
+
+        A handler that has left a trace, or is suspended, or has raised, is the last one of this invocation.
+        """
+        spare, cell = self.spare, self._incarnation.cell
+        assert spare is not None
+        self.exclusive = not handler.interleave
+        self.active = True
+        self.envelope = self._handled = envelope
+        self.outbox = cell.outbox
+        self._began = cell.now() if envelope.taken_at else 0.0
+        self.handler = handler
+        references = getrefcount(self)
+        try:
+            if not spare.begin(work):
+                self.spare = None
+                handler.spend()
+                return False
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises is contained
+            self.spare = None
+            handler.spend()
+            self.finish(None, error)
+            return False
+        if spare.is_spare and getrefcount(self) != references:
+            # A context that was copied from this one, and changed, leads here.
+            spare.end()
+        return True
+
+    def end_at_once(self) -> None:
+        """End a message whose handler has returned in its first step."""
+        self.active = False
+        self.outbox = None
+        value, self._value = self._value, None
+        self._ended(value, None)
+        if self.spare is not None and self.spare.is_spare:
+            self.handler.spent = 0
+            # It rests without the message.
+            self.envelope = self._handled = None  # type: ignore[assignment] # until `begin`
+        else:
+            self.handler.spend()
+            # As in `finish`.
+            self.spare = self.task = None
+
+    @coroutine  # so that it may await by `yield from`
+    def _drive_several(self) -> Generator[Any, Coroutine[Any, Any, Any], None]:
+        work: Coroutine[Any, Any, Any] | None
+        while True:
+            work = yield STEP_ENDED
+            try:
+                value = yield from work
+                if value is not None and hasattr(value.__class__, "__await__") and value.__class__ is not Reply:
+                    value = yield from _result_of(value)
+            except BaseException as error:
+                if self.spare is not None:
+                    raise
+                self.finish(None, error)
+                return
+            if self.spare is None:
+                self.finish(value, None)
+                return
+            self._value = value
+            work = value = None
 
     def _ended(self, value: Any, error: BaseException | None) -> None:
         cell = self._incarnation.cell
@@ -143,6 +215,10 @@ class HandlerTask(InvocationTask):
         cell.handler_returned(self.envelope, value)
         if self._began:
             cell.outcomes.record_times(self._began - self._handled.taken_at, cell.now() - self._began)
+
+
+async def _result_of(work: Awaitable[Any]) -> Any:
+    return await work
 
 
 class HookTask(InvocationTask):

@@ -20,6 +20,9 @@ _MARK = "__coterie_on__"
 _DECLARED = "__coterie_declared__"
 """The attribute of a class with the methods that its body declared by `@on`."""
 
+_MOST_ALONE = 31
+"""The largest number of messages that get a task of their own because of one that has used up a shared task."""
+
 
 class UnresolvedType(DefinitionError):
     """The annotation of a handler names something that does not exist, or not yet."""
@@ -49,7 +52,11 @@ class _Declaration:
 class Handler:
     """One method of one agent class, bound to the message types that it handles."""
 
-    __slots__ = ("attempts", "forms", "function", "interleave", "is_async", "name", "names", "raises", "shield")
+    # fmt: off
+    __slots__ = (
+        "alone", "attempts", "forms", "function", "interleave", "is_async", "name", "names", "raises", "shield", "spent",
+    )
+    # fmt: on
 
     def __init__(self, name: str, function: Callable[..., Any], declaration: _Declaration) -> None:
         self.name = name
@@ -62,6 +69,15 @@ class Handler:
         self.names = declaration.names
         self.forms: dict[type[Message], Any] = {}
         """The types of generic messages with their arguments, such as `Box[int]`, by their classes."""
+        # Hints, which the threads of all agents of the class write.
+        self.alone = 0
+        """How many of the next messages get a task of their own, because the latest ones have used up shared tasks."""
+        self.spent = 0
+        """How many messages that was for after the latest message that has used one up; 0 after one that did not."""
+
+    def spend(self) -> None:
+        """Note that a message has used up a shared task: to wait, to leave a trace at it, or to raise."""
+        self.alone = self.spent = min(2 * self.spent + 1, _MOST_ALONE)
 
 
 @overload

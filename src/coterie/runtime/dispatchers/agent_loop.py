@@ -10,9 +10,11 @@ import weakref
 from asyncio import events
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
-from contextvars import Context
+from contextvars import Context, ContextVar
+from gc import get_referents
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import getweakrefcount
 
 from coterie.runtime.dispatchers.loops import LoopInbox
 from coterie.runtime.dispatchers.resources import DispatcherResources
@@ -31,6 +33,26 @@ STEPS_AT_ONCE = hasattr(events, "_set_running_loop") and all(
 _TASKS_KEEP = all(hasattr(asyncio.Task, name) for name in ("_callbacks", "_log_destroy_pending", "_must_cancel"))
 """Whether this interpreter shows all traces that code may leave at its task."""
 
+STEP_ENDED = object()
+"""A sign that the first step of a coroutine was all of it."""
+
+
+def _variables_are_shared() -> bool:
+    """Return whether the copies of a context share the object with its variables, and show that by its number of references."""
+    context, variable = Context(), ContextVar[None]("variable")
+    context.run(variable.set, None)
+    variables = get_referents(context)
+    before = [getrefcount(each) for each in variables]
+    copied = context.copy()
+    return len(before) == 1 and len(copied) == 1 and before != [getrefcount(each) for each in variables]
+
+
+TASKS_SHARED = STEPS_AT_ONCE and _TASKS_KEEP and _variables_are_shared()
+"""Whether one task may do the first steps of several coroutines."""
+
+_enter_task, _leave_task = asyncio.tasks._enter_task, asyncio.tasks._leave_task  # noqa: SLF001 - documented for other kinds of tasks
+_register_task, _unregister_task = asyncio.tasks._register_task, asyncio.tasks._unregister_task  # noqa: SLF001 - as above
+
 
 class Continuation(Coroutine[Any, Any, None]):
     """The coroutine of a spare task: the rest of another one, whose first step was done before the task begins."""
@@ -38,11 +60,11 @@ class Continuation(Coroutine[Any, Any, None]):
     __slots__ = ("_error", "_yielded", "work")
 
     def __init__(self) -> None:
-        self.work: Coroutine[Any, Any, None] | None = None
+        self.work: Generator[Any, Any, None] | None = None
         self._yielded: tuple[Any] | None = None
         self._error: BaseException | None = None
 
-    def go_on(self, work: Coroutine[Any, Any, None], yielded: Any) -> None:
+    def go_on(self, work: Generator[Any, Any, None], yielded: Any) -> None:
         """Go on with a coroutine that has yielded something."""
         self.work = work
         self._yielded = (yielded,)
@@ -92,71 +114,120 @@ class SpareTask:
     """A task that does the first steps of several coroutines, one after another, as long as each ends with it.
 
     Each of them sees a task of its own, because this one goes on only with a coroutine that did not end; and after a coroutine
-    that has left a trace at the task, or in its context variables, another spare one is made. To make a task, and to forget it,
-    takes longer than such a step.
+    that has left a trace at the task, or in its context variables, it is spare no more. To make a task, and to forget it,
+    takes longer than such a step. `asyncio.all_tasks` knows it only while no other code of the agent can run.
+
+    `steps` does the first steps: it is sent a coroutine, and yields `STEP_ENDED`, or what the coroutine yields.
     """
 
-    __slots__ = ("_context", "_continuation", "_loop", "_name", "_references", "_step", "task")
+    __slots__ = (
+        "_context",
+        "_continuation",
+        "_loop",
+        "_name",
+        "_parked",
+        "_references",
+        "_send",
+        "_step",
+        "_steps",
+        "_variables",
+        "_weak_references",
+        "is_spare",
+        "task",
+    )
 
-    def __init__(self, loop: AgentLoop, name: str) -> None:
+    def __init__(
+        self, loop: AgentLoop, name: str, context: Context, steps: Generator[Any, Coroutine[Any, Any, Any], None]
+    ) -> None:
         self._loop = loop
         self._name = name
-        self._context = Context()
+        self._context = context
+        self._steps = steps
+        steps.send(None)  # type: ignore[arg-type] # as all generators begin
+        self._send = steps.send
         self._continuation = Continuation()
-        task, step = loop.make_task(self._continuation, name, self._context)
+        task, step = loop.make_task(self._continuation, name, context)
         assert step is not None
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - as asyncio does for tasks that it leaves behind
         self._step = step
         self.task = task
-        self._references = self._references_to(task)
+        self.is_spare = True
+        self._parked = False
+        # Copies of a context, and those alone, share the object with its variables.
+        (self._variables,) = get_referents(context)
+        self._references = (0, 0)
+        self._weak_references = getweakrefcount(task)
+        if loop.spare is not None:
+            loop.spare.forget()
+        loop.spare = self
 
-    def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do the first step of a coroutine; if that does not end it, the task goes on with it, and is spare no more."""
-        task, loop, context = self.task, self._loop, self._context
-        asyncio.tasks._enter_task(loop, task)  # noqa: SLF001 - documented for other kinds of tasks
+    def begin(self, work: Coroutine[Any, Any, Any]) -> bool:
+        """Do the first step of a coroutine, and return whether it has ended; if not, the task goes on with it. Passes errors on."""
+        task, loop = self.task, self._loop
+        if self._parked:
+            self._parked = False
+            _register_task(task)
+        _enter_task(loop, task)
         try:
-            yielded = context.run(work.send, None)
-        except StopIteration:
-            asyncio.tasks._leave_task(loop, task)  # noqa: SLF001 - as above
-            if not self._is_as_new(task):
-                self.end()
-            return
+            yielded = self._context.run(self._send, work)
         except BaseException:
-            asyncio.tasks._leave_task(loop, task)  # noqa: SLF001 - as above
+            _leave_task(loop, task)
             self.end()
             raise
-        asyncio.tasks._leave_task(loop, task)  # noqa: SLF001 - as above
+        _leave_task(loop, task)
+        if yielded is STEP_ENDED:
+            if not self._is_as_new(task):
+                self.end()
+            return True
+        task._log_destroy_pending = True  # type: ignore[attr-defined]  # noqa: SLF001 - as every task
+        self.is_spare = False
         loop.spare = None
-        self._continuation.go_on(work, yielded)
-        context.run(self._step)
+        self._continuation.go_on(self._steps, yielded)
+        self._context.run(self._step)
+        return False
 
     def end(self) -> None:
         """End the task, as if the last coroutine had been its own."""
+        self.is_spare = False
         self._loop.spare = None
         self._context.run(self._step)
 
-    def forget(self) -> None:
-        """Forget the task, or end it if other code knows it."""
+    def park(self) -> None:
+        """Hide the task, because other code may run before its next step; end it if other code knows it."""
+        if self._parked:
+            return
         task = self.task
         if self._is_as_new(task):
-            self._loop.spare = None
-            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - as asyncio does for tasks that it leaves behind
+            self._parked = True
+            _unregister_task(task)
         else:
             self.end()
 
-    def _references_to(self, task: asyncio.Task[None]) -> int:
-        """Return the number of references to the task, as `_is_as_new` finds it, with one of the caller and of the argument."""
-        return getrefcount(task)
+    def forget(self) -> None:
+        """Do no more first steps."""
+        if self.is_spare:
+            self.park()
+            self.is_spare = False
+            self._loop.spare = None
+
+    def be_ready(self) -> None:
+        """Count the references that there are. More of them, later, are traces."""
+        task = self.task
+        self._count_references(task)
+
+    def _count_references(self, task: asyncio.Task[None]) -> None:
+        # As `_is_as_new` finds them: one is of the caller, and one of the argument.
+        self._references = (getrefcount(task), getrefcount(self._variables))
 
     def _is_as_new(self, task: Any) -> bool:
         """Return whether no code can tell that a coroutine has run in it."""
         return (
-            getrefcount(task) == self._references
-            and weakref.getweakrefcount(task) == 1  # that of `asyncio.all_tasks`
+            (getrefcount(task), getrefcount(self._variables)) == self._references
+            and getweakrefcount(task) == self._weak_references
             and task._callbacks is None  # noqa: SLF001 - see `_TASKS_KEEP`
             and not task._must_cancel  # noqa: SLF001 - as above
             and not task.cancelling()
             and task.get_name() is self._name
-            and len(self._context) == 1  # the invocation
         )
 
 
@@ -180,8 +251,6 @@ class AgentLoop(asyncio.SelectorEventLoop):
         self._resources = resources
         self._context_of_task: Context | None = None
         self._first_step: Callable[[], object] | None = None
-        self._begun = False
-        """Whether a task has begun since `enter`."""
         self.spare: SpareTask | None = None
         super().__init__(selector)
         self.coterie_inbox = LoopInbox(self)
@@ -224,18 +293,6 @@ class AgentLoop(asyncio.SelectorEventLoop):
         self._first_step = callback
         return None
 
-    def spare_task(self, name: str) -> SpareTask | None:
-        """Return a task for a first step, between `enter` and `leave`; None for the first of them, which has a task of its own.
-
-        `asyncio.all_tasks` knows a spare task, so it is kept only while no other code of the agent can run.
-        """
-        if self.spare is None:
-            if not self._begun or not STEPS_AT_ONCE or not _TASKS_KEEP:
-                self._begun = True
-                return None
-            self.spare = SpareTask(self, name)
-        return self.spare
-
     def enter(self) -> None:
         """Make this the running loop of the thread, until `leave`. Only on the loop's thread, while it does not run.
 
@@ -252,9 +309,8 @@ class AgentLoop(asyncio.SelectorEventLoop):
         """Be the running loop no longer."""
         if not STEPS_AT_ONCE:
             return
-        self._begun = False
         if self.spare is not None:
-            self.spare.forget()
+            self.spare.park()
         events._set_running_loop(None)  # noqa: SLF001
         sys.set_asyncgen_hooks(*self._hooks)
         self._thread_id = None

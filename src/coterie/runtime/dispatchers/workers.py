@@ -126,13 +126,10 @@ class WorkerPool:
             return
         self.enqueue(lease)
 
-    def enqueue(self, lease: Lease) -> None:
-        """Run a lease after all leases that are queued already."""
-        self._enqueue(lease, blocking=False)
-
-    def _enqueue(self, lease: Lease, *, blocking: bool) -> None:
+    def enqueue(self, lease: Lease, *, blocking: bool = False) -> None:
+        """Run a lease after all leases that are queued already. With `blocking`, the calling worker is about to block."""
         if self._lock._is_owned():  # noqa: SLF001 - see `Lock`
-            defer(lambda: self._enqueue(lease, blocking=blocking))
+            defer(lambda: self.enqueue(lease, blocking=blocking))
             return
         with self._lock:
             self._ready.append(lease)
@@ -151,7 +148,7 @@ class WorkerPool:
                 lease = worker.slot.pop()
             except IndexError:
                 return
-            self._enqueue(lease, blocking=True)
+            self.enqueue(lease, blocking=True)
 
     def close(self, timeout: float) -> None:
         """End the threads that hold nothing, wait up to `timeout` seconds for the others, and give those up that stay."""
@@ -278,12 +275,14 @@ class WorkerPool:
             if worker.searching:
                 worker.searching = False
                 self._searching -= 1
-            with contextlib.suppress(IndexError):
+            # Only a worker that runs takes a lease without the lock.
+            try:
                 lease = self._ready.popleft()
-            if lease is None:
+            except IndexError:
                 self._idle.append(worker)
-            elif self._ready:
-                other = self._wake_one()
+            else:
+                if self._ready:
+                    other = self._wake_one()
         if other is not None:
             self._rouse(other)
         return lease

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 from coterie.concurrency import Completion, Timer
 from coterie.concurrency.threads import defer
@@ -85,7 +85,8 @@ class Reply(Completion, Generic[R_co]):
             self._block(timeout)
         if self._error is not None:
             raise self._error.with_traceback(None)
-        return cast("R_co", self._value)
+        value: R_co = self._value
+        return value
 
     def __await__(self) -> Generator[Any, None, R_co]:
         if not self._done:
@@ -93,7 +94,8 @@ class Reply(Completion, Generic[R_co]):
         if self._error is not None:
             # Without the frames of earlier readers, which would grow with each.
             raise self._error.with_traceback(None)
-        return cast("R_co", self._value)
+        value: R_co = self._value
+        return value
 
     def future(self) -> asyncio.Future[R_co]:
         """Return a future of the running event loop, for `asyncio.wait` and the like. Cancelling it cancels the ask."""
