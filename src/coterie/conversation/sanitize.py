@@ -19,6 +19,7 @@ _MAX_DEPTH = 50
 """Maximum nesting of values; deeper values are stored as text."""
 _WORD = 64
 """Bits of an integer that can be stored."""
+_CODEC = Codec()
 
 
 def plain_text(text: str) -> str:
@@ -51,7 +52,7 @@ def storable(value: T) -> T:
     Raises `EncodeFailed` otherwise.
     """
     try:
-        Codec().encode(value)
+        _CODEC.encode(value)
     except EncodeFailed:
         try:
             return msgspec.convert(plain(msgspec.to_builtins(value, enc_hook=str)), type(value))

@@ -22,6 +22,8 @@ _MAX_DEPTH = 4
 _MAPS = frozenset(bytes((first,)) for first in (*range(0x80, 0x90), 0xDE, 0xDF))
 """The first byte of a map in MessagePack."""
 
+_decode = msgspec.msgpack.Decoder().decode
+
 Scalar: TypeAlias = str | int | float | bool | None
 
 
@@ -89,7 +91,9 @@ def fields_of(body: bytes) -> dict[str, Scalar | list[Scalar]]:
     """Return the fields of a value in MessagePack; empty if it is no dictionary."""
     if body[:1] not in _MAPS:
         return {}
-    return dict(_fields(msgspec.msgpack.decode(body), "", 1))
+    found: dict[str, Scalar | list[Scalar]] = {}
+    _gather(_decode(body), "", 1, found)
+    return found
 
 
 def kind_of(value: Any) -> str:
@@ -101,20 +105,23 @@ def kind_of(value: Any) -> str:
     return "text" if isinstance(value, str) else "number"
 
 
-def _fields(value: Mapping[Any, Any], prefix: str, depth: int) -> Iterator[tuple[str, Scalar | list[Scalar]]]:
+def _gather(value: Mapping[Any, Any], prefix: str, depth: int, found: dict[str, Scalar | list[Scalar]]) -> None:
     for key, each in value.items():
         if not isinstance(key, str):
             continue
-        name = f"{prefix}{key}"
-        if isinstance(each, dict):
+        name = prefix + key
+        if isinstance(each, str):
+            # Most fields are texts, and every stored memory comes here.
+            if len(each) <= MAX_TEXT:
+                found[name] = each.replace("\0", " ")
+        elif isinstance(each, dict):
             if depth < _MAX_DEPTH:
-                yield from _fields(each, f"{name}.", depth + 1)
+                _gather(each, f"{name}.", depth + 1, found)
         elif isinstance(each, list):
             if len(each) <= MAX_TEXT:
-                yield name, [plain for item in each for plain in _plain(item)]
-        else:
-            for plain in _plain(each):
-                yield name, plain
+                found[name] = [plain for item in each for plain in _plain(item)]
+        elif plain := _plain(each):
+            found[name] = plain[0]
 
 
 def _plain(value: Any) -> tuple[Scalar, ...]:

@@ -115,7 +115,7 @@ class AttemptTable:
         running.watch = AttemptDeadline(MOST_WAITED, None, lambda _: self._overdue(running, waited))
         running.span = self._session_log.spans.attempt(operation, purpose)
         with running.span.within():
-            running.ref = self._context.spawn(AttemptWorker, attempt)
+            running.ref = self._context.spawn(AttemptWorker, lambda: attempt)
         if operation.state is OperationState.CANCELLING and purpose is AttemptPurpose.RUN:
             # A cancel request came while its start was being written.
             running.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from coterie.conversation.operations.operation import Operation
@@ -37,8 +37,9 @@ class AttemptWorker(Agent):
 
     records_spans = False
 
-    def __init__(self, attempt: ToolAttempt) -> None:
-        self._attempt = attempt
+    def __init__(self, attempt: Callable[[], ToolAttempt]) -> None:
+        # A function is passed as it is, while the runtime would look through all parts of an object to copy it.
+        self._attempt = attempt()
         self._call: asyncio.Task[AttemptOutcome] | None = None
 
     def on_start(self) -> None:

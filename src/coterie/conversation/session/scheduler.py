@@ -71,6 +71,7 @@ class OperationScheduler:
         self._random = random.Random()  # noqa: S311 - for the jitter of retries
         self.checking: set[int] = set()
         """Operations of unknown outcome whose `check` is running."""
+        self.for_program: set[int] = set()  # the operations whose outcome a program gets, so that it is not told to the user
         self.draining = False
         """Set once the session ends in an orderly way: queued operations stay queued."""
         self._between = 0
@@ -98,7 +99,7 @@ class OperationScheduler:
         return self.attempts.abandoned + unknown
 
     def objection(self, tool: Tool, resources: tuple[str, ...]) -> str:
-        """Return the reason for which a call cannot run before a blocking operation has ended, or an empty string."""
+        """Return the obstacle of a call now, or an empty string."""
         return obstacle(tool, resources, self.blocking)
 
     @property
@@ -219,8 +220,7 @@ class OperationScheduler:
         attempt = running.attempt
         number = attempt.operation.number
         if attempt.given_up:
-            # Its outcome comes too late to count. Its resources are free now.
-            self.schedule()
+            self.schedule()  # its outcome comes too late to count, but its resources are free now
             return
         operation = self.session_log.operations[number]
         outcome = attempt.outcome
@@ -283,8 +283,7 @@ class OperationScheduler:
     def _overdue(self, running: RunningAttempt, why: str) -> None:
         """Ask an overdue attempt to stop, and abandon it if it does not."""
         if running.attempt.outcome is not None:
-            # It has ended in time, and the message about that is on its way.
-            return
+            return  # it has ended in time, and the message about that is on its way
         running.attempt.timed_out = why
         running.stop(anyway=True)
         self._await_end(running, self.host.settings.grace, why)
@@ -354,13 +353,12 @@ class OperationScheduler:
         operation = self.session_log.operations[number]
         if state is _S.QUEUED:
             after = machine.requeue(operation, detail or "it was to be tried again")
-            # A retry overrides an earlier cancel request.
-            after = msgspec.structs.replace(after, stopping=False)
+            after = msgspec.structs.replace(after, stopping=False)  # a retry overrides an earlier cancel request
             await self.session_log.record(operations=[after])
             self.schedule()
             return after
-        after = machine.end(operation, state, self.session_log.now, detail, f"as {person or 'the user'} told")
-        after = msgspec.structs.replace(after, delivered=True)
+        ended = machine.end(operation, state, self.session_log.now, detail, f"as {person or 'the user'} told")
+        after = msgspec.structs.replace(ended, delivered=True)
         await self.session_log.record(OperationEndedEntry(operation=after), operations=[after])
         self._over(after)
         return after
@@ -369,7 +367,8 @@ class OperationScheduler:
         operation = self.session_log.operations.get(number)
         if operation is None or operation.ended:
             return
-        after = machine.end(operation, state, self.session_log.now, content, detail)
+        heard = number in self.for_program and not operation.background
+        after = msgspec.structs.replace(machine.end(operation, state, self.session_log.now, content, detail), delivered=heard)
         self.host.telemetry.count_tool(after.tool, str(state).replace(" ", "_"))
         if state is _S.SUCCEEDED and after.started_at is not None and after.ended_at is not None:
             self.host.durations.learn(after.tool, [after.ended_at - after.started_at])
@@ -379,6 +378,7 @@ class OperationScheduler:
     def _over(self, operation: Operation) -> None:
         self.session_log.spans.ended(operation)
         self.attempts.forget_secrets(operation.number)
+        self.for_program.discard(operation.number)
         for future in self._waiters.pop(operation.number, ()):
             if not future.done():
                 future.set_result(operation)

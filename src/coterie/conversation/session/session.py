@@ -82,7 +82,7 @@ class Session(Agent):
         checks = CallChecks(self._session_log, self.context)
         self._approvals = Approvals(self._session_log, self._scheduler, checks, self._start_task)
         self._calls = ToolCallPolicy(self._session_log, self._scheduler, checks, self._approvals)
-        self._direct_calls = DirectCalls(self._session_log, self._scheduler, self._calls, self._start_task)
+        self._direct_calls = DirectCalls(self._session_log, self._scheduler, self._calls)
         self._commands = BuiltinCommands(self._session_log, self._scheduler, self._calls)
         self._remembering = Remembering(self._session_log, self.context.run_blocking, self.context.log)
         self._turns = TurnRunner(

@@ -253,8 +253,8 @@ class SessionLog:
             await self.host.journal.amend(self.state.key, self._epoch, amended)
 
     def _without_secrets(self, value: _Struct) -> _Struct:
-        """Return a new entry or operation without the known secrets. A message of the user is kept until its turn has ended."""
-        return value if isinstance(value, UserMessageEntry) else self._masked(value)
+        """Return an entry or operation without the known secrets. A message of the user is kept until its turn has ended."""
+        return value if isinstance(value, UserMessageEntry) or not self._redactor.has_any else self._masked(value)
 
     def _masked(self, value: _Struct) -> _Struct:
         found: dict[str, Any] = {}

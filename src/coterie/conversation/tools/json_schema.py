@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from coterie.conversation.tools.schema import MASK, SHOWN_FAULTS, ToolArguments
+from coterie.conversation.tools.schema import CODEC, MASK, SHOWN_FAULTS, ToolArguments
 from coterie.errors import DefinitionError, EncodeFailed, ExtraMissing
-from coterie.kernel import Codec
 
 _LONGEST = 200
 """Characters of one fault that the model is shown."""
@@ -61,7 +60,7 @@ class SchemaArguments(ToolArguments):
             raise ValueError(f"{', '.join(hidden)}: it is a secret and was not kept; ask the user for it again")
         values = dict(given)
         try:
-            Codec().encode(values)
+            CODEC.encode(values)
         except EncodeFailed as error:
             raise ValueError(f"the arguments cannot be stored: {error.__cause__}") from error
         try:

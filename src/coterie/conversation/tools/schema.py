@@ -17,6 +17,8 @@ from coterie.conversation.tools.function import innermost, is_context
 from coterie.errors import DefinitionError, EncodeFailed
 from coterie.kernel import Codec
 
+CODEC = Codec()
+"""Encodes arguments, to see whether they can be stored."""
 MASK = "[secret]"
 """The text in place of a secret wherever it would be stored or shown."""
 _MIN_LENGTH = 3
@@ -126,7 +128,7 @@ class ToolArguments:
         values = {name: getattr(checked, field) for field, name in self._names.items()}
         plain = checked.model_dump(mode="json", by_alias=True)
         try:
-            Codec().encode(plain)
+            CODEC.encode(plain)
         except EncodeFailed as error:
             raise ValueError(f"the arguments cannot be stored: {error.__cause__}") from error
         return values, plain
