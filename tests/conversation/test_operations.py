@@ -567,3 +567,21 @@ def test_a_cancel_is_answered_truly_although_the_end_was_told_before_the_answer(
             assert await chat.cancel(operation) is CancelAnswer.STOPPED
 
     run(main)
+
+
+def test_a_call_of_a_program_is_written_when_it_begins_and_when_it_ends() -> None:
+    @tool(effect="read")
+    async def look() -> str:
+        return "seen"
+
+    async def main() -> None:
+        async with Conversation(Script(by_words), tools=[look]) as chat:
+            database = chat.state.host.journal.database
+            for _ in range(3):
+                before = database.statistics().stored
+                operation = await chat.outcome(await chat.call("look", {}))
+                await chat.settle()
+                assert database.statistics().stored == before + 2
+                assert operation.state is S.SUCCEEDED and operation.delivered
+
+    run(main)

@@ -19,7 +19,7 @@ _MEMORY = 0.5
 """The weight of the hits of earlier periods."""
 _BETTER = 1.03
 """The factor by which a window must be better than the current one to replace it."""
-_SPREAD = 0xD6E8FEB86659FD93
+_SAMPLED_BITS = 56
 
 
 class MiniSimulation:
@@ -37,7 +37,7 @@ class MiniSimulation:
         part = min(_MAX_PART, max(1, capacity // _SMALLEST))
         part = 1 << (part.bit_length() - 1)
         self.mask = part - 1
-        """A key is in the sample if its spread hash has none of these bits."""
+        """A key is in the sample if its hash has none of these bits, above the lowest `_SAMPLED_BITS`."""
         self._miniatures = [Segments(max(1, capacity // part), window, sketch) for window in WINDOWS]
         self._scores = [0.0] * len(WINDOWS)
         self._period = max(1, capacity * _PERIOD // part)
@@ -161,7 +161,7 @@ class Shard:
         number = entry.number
         self._sketch.add(number)
         simulation = self._simulation
-        if not (number * _SPREAD >> 32) & simulation.mask:
+        if not number >> _SAMPLED_BITS & simulation.mask:
             window = simulation.see(entry.key, number)
             if window is not None:
                 self._segments.resize(window)

@@ -8,8 +8,8 @@ from typing import Any
 _MAX = 15
 """The maximum of a counter. More would not improve the choice of an entry to evict."""
 _HALVED = bytes(value // 2 for value in range(256))
-_SPREAD = 0x9E3779B97F4A7C15
-"""An odd number that spreads a hash over its upper bits (Knuth's multiplicative hashing)."""
+_OTHER_BITS = 31
+"""The second row of the sketch takes its place from the bits of a hash above these, the first from the lowest."""
 
 
 class FrequencySketch:
@@ -33,7 +33,7 @@ class FrequencySketch:
         """Count a hash."""
         table = self._table
         first = number & self._mask
-        second = self._width + ((number * _SPREAD >> 32) & self._mask)
+        second = self._width + (number >> _OTHER_BITS & self._mask)
         one = table[first]
         other = table[second]
         # Only the smaller counter is the estimate; raising the other would make estimates of hashes that share it worse.
@@ -49,7 +49,7 @@ class FrequencySketch:
     def estimate(self, number: int) -> int:
         """Return how often a hash was counted recently, from 0 to 15; never too few."""
         one = self._table[number & self._mask]
-        other = self._table[self._width + ((number * _SPREAD >> 32) & self._mask)]
+        other = self._table[self._width + (number >> _OTHER_BITS & self._mask)]
         return min(other, one)
 
 

@@ -43,6 +43,10 @@ def check_agent(agent: Any) -> str:
 
 def check_importance(importance: Any) -> float:
     """Return `importance` as a float; raise `InvalidMemory` unless it is a number from 0 to 1."""
+    if importance.__class__ is float and 0.0 <= importance <= 1.0:
+        # The common case.
+        number: float = importance
+        return number
     return check_share("importance", importance)
 
 

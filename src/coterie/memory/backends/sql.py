@@ -176,7 +176,7 @@ class SqlBackend:
 
     def _apply_all(self, transaction: Transaction, changes: Sequence[Change | Touch]) -> list[bool]:
         done: list[bool] = []
-        for plain, group in groupby(changes, lambda change: isinstance(change, Put) and change.expected is None):
+        for plain, group in groupby(changes, _is_plain):
             alike = list(group)
             records = [change.record for change in alike if isinstance(change, Put)] if plain else []
             if len(records) > 1 and len({record.key for record in records}) == len(records):
@@ -263,6 +263,10 @@ class SqlBackend:
             yield
         except AWAY as error:
             raise TierUnavailable(self._database.name, error) from error
+
+
+def _is_plain(change: Change | Touch) -> bool:
+    return isinstance(change, Put) and change.expected is None
 
 
 def _padded(keys: Sequence[str]) -> tuple[str, list[str]]:

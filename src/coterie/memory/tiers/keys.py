@@ -35,7 +35,8 @@ class VersionGenerator:
 _BITS_FIRST = 1 << 20
 _BITS_EACH = 10
 """Bits for each key; about one in thirty unknown keys is a false positive."""
-_SPREAD = 0x9E3779B97F4A7C15
+_OTHER_BITS = 31
+"""The second place of a key is taken from the bits of its hash above these."""
 
 
 class KeyFilter:
@@ -52,7 +53,7 @@ class KeyFilter:
     def note(self, key: str) -> bool:
         """Add a key, and return whether it was certainly absent before."""
         number = hash(key)
-        other = number * _SPREAD >> 20
+        other = number >> _OTHER_BITS
         for layer in self._layers:
             mask = len(layer) * 8 - 1
             place = number & mask
@@ -75,7 +76,7 @@ class KeyFilter:
 
     def __contains__(self, key: str) -> bool:
         number = hash(key)
-        other = number * _SPREAD >> 20
+        other = number >> _OTHER_BITS
         for layer in self._layers:
             mask = len(layer) * 8 - 1
             place = number & mask

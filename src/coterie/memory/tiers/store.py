@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 
 from msgspec.structs import replace
 
 from coterie.concurrency import Rank, Signal, new_lock
+from coterie.concurrency.forks import register_fork_handler
 from coterie.errors import MemoryClosed, TierUnavailable, WriteTimeout
 from coterie.errors.memory import MemoryForked
 from coterie.kernel import Clock, Countdown
@@ -73,7 +73,8 @@ class TierStore:
         self._versions = VersionGenerator(newest, shared=config.shared)
         # Only a process that is the only writer, and has seen every key ever written, can know that a key is new.
         self._key_filter = KeyFilter() if not config.shared and not newest else None
-        self._process = os.getpid()
+        self.forked = False  # set in a child of the process that opened the store
+        register_fork_handler(self)
         self._trusted_for = config.trusted_for
         # Only reads fill the cache, unless the short-term tier is remote.
         self._caches_writes = self.working[0].queue is not None
@@ -88,7 +89,7 @@ class TierStore:
 
         Waits while the queue is full, or while that memory is being moved; raises `WriteTimeout` after `write_timeout`.
         """
-        if self.closed or os.getpid() != self._process:
+        if self.closed or self.forked:
             self.check_open()
         self.queue.wait_for_room(self.config.write_timeout)
         stripe = hash(key) % _STRIPES
@@ -192,10 +193,9 @@ class TierStore:
         if self.closed or self.forked:
             raise MemoryForked if self.forked else MemoryClosed
 
-    @property
-    def forked(self) -> bool:
-        """True in a child of the process that opened the store."""
-        return os.getpid() != self._process
+    def after_fork_in_child(self) -> None:
+        """Mark this as the store of the parent, which this process must not use."""
+        self.forked = True
 
     def stop_accepting(self) -> None:
         """Accept no more changes. Changes accepted before can still be written."""
@@ -258,7 +258,7 @@ class TierStore:
 
     def load(self, key: str) -> MemoryRecord | None:
         """Read a memory from below the cache, cache it, and return it; None if it does not exist."""
-        if self.closed or os.getpid() != self._process:
+        if self.closed or self.forked:
             self.check_open()
         stripe = hash(key) % _STRIPES
         stamp = self._stamps[stripe]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -86,10 +86,12 @@ class PendingFlushes:
         """Remove a flush whose caller has given up."""
         self._flushes = [each for each in self._flushes if each is not flush]
 
-    def count(self, number: int) -> None:
-        """Count that the change with this number needs no more waiting."""
-        for flush in self._flushes:
-            flush.left -= flush.until >= number
+    def count(self, numbers: Iterable[int]) -> None:
+        """Count that the changes with these numbers need no more waiting."""
+        if self._flushes:
+            for number in numbers:
+                for flush in self._flushes:
+                    flush.left -= flush.until >= number
 
     def merge(self, earlier: QueuedChange, later: QueuedChange) -> None:
         """Let a later change of the same key replace an unwritten one."""
@@ -97,7 +99,7 @@ class PendingFlushes:
         if isinstance(earlier.change, Touch) and isinstance(later.change, Touch):
             later.change = add_touches(earlier.change, later.change)
         # A flush that waits for both waits for one from now on, and must not end with that.
-        self.count(max(earlier.number, later.number))
+        self.count((max(earlier.number, later.number),))
         later.number = min(earlier.number, later.number)
 
     def take_finished(self) -> list[FlushCompletion]:

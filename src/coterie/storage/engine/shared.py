@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import deque
 from collections.abc import Callable
 
 from coterie.concurrency import Rank, Signal, new_lock
 from coterie.concurrency.exits import ExitOrder, register_exit_handler, unregister_exit_handler
+from coterie.concurrency.forks import register_fork_handler
 from coterie.errors.storage import StorageBusy, StorageClosed, StorageForked
 from coterie.kernel import Clock, Countdown
 from coterie.storage.dialect import Dialect
@@ -70,7 +70,8 @@ class ReaderPool:
         with self._lock:
             if connection.usable and not self._closed:
                 self._free.append(connection)
-                self._wake()
+                if self._waiting:
+                    self._wake()
                 return
         connection.close()
         with self._lock:
@@ -149,18 +150,23 @@ class SharedDatabase:
         self.writer = Writer(where, store, capacity)
         self.readers = ReaderPool(where, connect, readers, patience)
         self._release = release
-        self._process = os.getpid()
+        self._forked = False
+        register_fork_handler(self)
         register_exit_handler(self, ExitOrder.STORAGE)
 
     @property
     def is_of_this_process(self) -> bool:
         """True if this process, and not a parent of it, created it."""
-        return os.getpid() == self._process
+        return not self._forked
 
     def enter(self) -> None:
         """Raise `StorageForked` in a process that did not create it."""
-        if os.getpid() != self._process:
+        if self._forked:
             raise StorageForked(self.where)
+
+    def after_fork_in_child(self) -> None:
+        """Mark this as the database of the parent, which this process must not use."""
+        self._forked = True
 
     def close(self, timeout: float) -> None:
         """Finish the accepted writes and close all connections. Writes that are not done in time fail and are logged."""
