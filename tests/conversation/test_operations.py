@@ -576,6 +576,7 @@ def test_a_call_of_a_program_is_written_when_it_begins_and_when_it_ends() -> Non
 
     async def main() -> None:
         async with Conversation(Script(by_words), tools=[look]) as chat:
+            await chat.ready()
             database = chat.state.host.journal.database
             for _ in range(3):
                 before = database.statistics().stored
