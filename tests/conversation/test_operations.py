@@ -583,6 +583,7 @@ def test_a_call_of_a_program_is_written_when_it_begins_and_when_it_ends() -> Non
                 operation = await chat.outcome(await chat.call("look", {}))
                 await chat.settle()
                 assert database.statistics().stored == before + 2
-                assert operation.state is S.SUCCEEDED and operation.delivered
+                assert operation.state is S.SUCCEEDED
+                assert operation.delivered
 
     run(main)
