@@ -384,13 +384,12 @@ class WriteBehindQueue:
         done: list[Signal] = []
         with self._lock:
             self._writing = []
-            newest = self._newest
             for item in items:
                 change = item.change
                 if not isinstance(change, Touch):
                     key = change.record.key if isinstance(change, Put) else change.key
-                    if newest.get(key) is change:
-                        del newest[key]
+                    if self._newest.get(key) is change:
+                        del self._newest[key]
                 done += item.waiters
             self._flushes.count(item.number for item in items)
             done += self._flushes.take_finished()
