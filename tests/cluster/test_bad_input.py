@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,12 +13,14 @@ from typing import Any, cast
 import pytest
 from ray.exceptions import AuthenticationError
 
+from coterie.cli.connecting import connected
+from coterie.cli.run import run
 from coterie.cluster import Cluster, machine, probing, rays
 from coterie.cluster.keys import KeyPlacement
 from coterie.cluster.security import MODE, PATH, make_token
 from coterie.concurrency import start_thread
 from coterie.durable import Claims, Identity
-from coterie.errors import StorageUnavailable
+from coterie.errors import InvalidSetting, StorageUnavailable
 from coterie.errors.cluster import ClusterUnavailable, LeaseLost
 from coterie.interop import ServingOptions
 from coterie.kernel import SystemClock
@@ -250,3 +252,28 @@ def test_conversations_without_their_database_are_one_clear_error() -> None:
         spread(cast("Cluster", None), load_assistant(DESK), "postgresql://127.0.0.1:1/none", options=ServingOptions()),
     ):
         pass
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "ray://10.0.0.1:10001", "10.0.0.1:none", ":6379", "10.0.0.1:70000"])
+def test_what_is_no_address_is_told_before_anything_is_asked(address: str) -> None:
+    with pytest.raises(ClusterUnavailable, match="it is no address; write a host and a port, such as 10"):
+        Cluster.connect(address)
+
+
+def test_a_command_waits_for_as_many_nodes_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, Any]] = []
+
+    def connect(address: str, **options: Any) -> Any:
+        given.append({"address": address, **options})
+        return nullcontext("cluster")
+
+    monkeypatch.setattr(Cluster, "connect", connect)
+    with connected("10.0.0.1:6379", None, "run", nodes=3, wait=90.0) as found:
+        assert found == "cluster"
+    assert given == [{"address": "10.0.0.1:6379", "name": "run", "nodes": 3, "timeout": 90.0}]
+
+
+def test_nodes_without_a_cluster_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSetting, match="--nodes.* the option --cluster, whose nodes they are"):
+        run(FLOCK, out=tmp_path, nodes=3)
+    assert not list(tmp_path.iterdir())

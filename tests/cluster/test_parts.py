@@ -14,7 +14,7 @@ import yaml  # type: ignore[import-untyped]
 
 from coterie import AgentRef, Dedicated, Leased, MailboxPolicy, Message, Runtime, Supervision
 from coterie.cli.connecting import use_token_file
-from coterie.cluster import arguments, machine, rays
+from coterie.cluster import Cluster, arguments, machine, rays
 from coterie.cluster.directory import Directory
 from coterie.cluster.limits import LinkLimits
 from coterie.cluster.membership import Membership
@@ -154,6 +154,57 @@ def test_a_program_that_was_given_up_hears_so_at_each_call(monkeypatch: pytest.M
     membership.leave()
 
 
+def test_a_program_that_has_closed_its_connection_asks_ray_for_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = Directory(ClusterSettings(), Time())
+    asked: list[str] = []
+
+    def call(_: object, method: str, data: bytes, timeout: float) -> bytes:
+        asked.append(method)
+        return encode(directory.report(decode(data, MemberReport)))
+
+    monkeypatch.setattr(rays, "actor", lambda _: directory)
+    monkeypatch.setattr(rays, "call", call)
+    membership = Membership("10.0.0.1:6379", ClusterSettings(), lambda: MemberReport(ClusterMember("laptop", "laptop-1")))
+    membership.start([], lambda _: None)
+    membership.leave()
+    assert membership._thread is not None
+    assert not membership._thread.is_alive()
+    membership.end("it has closed its connection")
+    asked.clear()
+    # Ray would start itself on this machine.
+    for use in (lambda: membership.ask_directory("holder", "x"), lambda: membership.handle(member("a"))):
+        with pytest.raises(
+            ClusterUnavailable, match="this program is no longer part of it: it has closed its connection; connect again"
+        ):
+            use()
+    membership.leave()
+    membership.refresh(report=True)
+    assert membership.member("laptop-2") is None
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"beat": 6.0}, r"lost_after.* at least twice the beat of 6 s"),
+        ({"beat": 1.0, "lost_after": 1.9}, r"lost_after.* at least twice the beat of 1 s"),
+        ({"max_message": 0}, r"max_message.* above 0"),
+        ({"stop_timeout": -1.0}, r"stop_timeout.* of at least 0"),
+        ({"setup": "bank.nodes"}, r"setup.* a function as module:function"),
+        ({"setup": "bank/nodes.py:set_up"}, r"setup.* a function as module:function"),
+    ],
+)
+def test_settings_that_no_node_could_use_are_refused_before_anything_is_asked(given: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InvalidSetting, match=problem):
+        Cluster.connect("127.0.0.1:1", settings=given)
+
+
+@pytest.mark.parametrize("nodes", [-1, 1.5, True, "3"])
+def test_the_number_of_nodes_to_wait_for_is_a_whole_number(nodes: Any) -> None:
+    with pytest.raises(InvalidSetting, match=r"connect\.nodes.* a whole number"):
+        Cluster.connect("127.0.0.1:1", nodes=nodes)
+
+
 def test_a_directory_that_has_stood_still_gives_no_member_up() -> None:
     time = Time()
     directory = Directory(ClusterSettings(lost_after=5.0), time)
@@ -203,6 +254,14 @@ def test_a_placement_that_cannot_be_had_says_what_there_is() -> None:
             placer.choose(nodes, Placement(beside=other))
         there = runtime.reference("coterie://b-1/ada#1")
         assert placer.choose(nodes, Placement(beside=there), 2) == [nodes[1]] * 2
+
+
+@pytest.mark.parametrize(
+    "given", [{"labels": {"zone": 1}}, {"labels": ["zone"]}, {"resources": {"gpu": "1"}}, {"resources": {"gpu": -1}}]
+)
+def test_a_placement_that_no_node_could_fit_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(InvalidSetting, match=r"Placement\.(labels|resources)"):
+        Placement(**given)
 
 
 def test_a_queue_holds_senders_back_and_then_refuses() -> None:

@@ -25,6 +25,14 @@ ClusterAddress: TypeAlias = Annotated[
     ),
 ]
 
+ClusterNodes: TypeAlias = Annotated[
+    int, typer.Option("--nodes", min=1, help="Wait until so many nodes of the cluster are ready; with --cluster.")
+]
+ClusterWait: TypeAlias = Annotated[
+    float, typer.Option("--wait", min=1, metavar="SECONDS", help="Wait at most so long for the nodes; with --cluster.")
+]
+WAIT = 30.0
+
 
 def use_token_file(file: Path | None) -> None:
     """Name the file of the token to Ray, which reads the environment when it is imported. Raises `InvalidSetting`."""
@@ -39,18 +47,20 @@ def use_token_file(file: Path | None) -> None:
 
 
 @contextmanager
-def connected(address: str | None, token_file: Path | None, name: str) -> Iterator[Any]:
-    """Connect to the cluster at an address, and yield it; None without an address.
+def connected(address: str | None, token_file: Path | None, name: str, *, nodes: int = 1, wait: float = WAIT) -> Iterator[Any]:
+    """Connect to the cluster at an address, wait for so many nodes, and yield it; None without an address.
 
-    Raises `ExtraMissing` without Ray, `ClusterUnavailable`, and `InvalidSetting` for a token without an address.
+    Raises `ExtraMissing` without Ray, `ClusterUnavailable`, and `InvalidSetting` for a token or nodes without an address.
     """
     if address is None:
         if token_file is not None:
             raise InvalidSetting("--token-file", str(token_file), "the option --cluster, whose token it is")
+        if nodes != 1:
+            raise InvalidSetting("--nodes", nodes, "the option --cluster, whose nodes they are")
         yield None
         return
     use_token_file(token_file)
     from coterie.cluster import Cluster  # noqa: PLC0415 - only with the extra
 
-    with Cluster.connect(address, name=name) as cluster:
+    with Cluster.connect(address, name=name, nodes=nodes, timeout=wait) as cluster:
         yield cluster

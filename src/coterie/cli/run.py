@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from coterie.cli.connecting import ClusterAddress, TokenFile, connected
+from coterie.cli.connecting import WAIT, ClusterAddress, ClusterNodes, ClusterWait, TokenFile, connected
 from coterie.cli.console import PORT, KeepOpen, Port, ReadOnly, Wanted, keep_open_of, shown
 from coterie.cli.display import Display, end_with, show_summary
 from coterie.cli.interrupting import going_on
@@ -83,6 +83,8 @@ def run(
     trace: TraceTo = None,
     trace_content: TraceContent = False,
     cluster: ClusterAddress = None,
+    nodes: ClusterNodes = 1,
+    wait: ClusterWait = WAIT,
     token_file: TokenFile = None,
 ) -> None:
     """Run a scenario, show its progress, and leave a folder with its record.
@@ -102,7 +104,7 @@ def run(
     changed.kind.check(changed.parameters, changed.folder)
     with (
         traced(trace, content=trace_content),
-        connected(cluster, token_file, "run") as nodes,
+        connected(cluster, token_file, "run", nodes=nodes, wait=wait) as connection,
         RunFolder.create(out, changed.parameters.name, text) as folder,
     ):
         page, keep = f"/runs/{folder.path.resolve().name}", keep_open_of(keep_open)
@@ -116,7 +118,7 @@ def run(
                 report=report,
                 paused=paused,
                 on_live=lambda part: show(part, folder.path.resolve().name),
-                host=host_of(nodes),
+                host=host_of(connection),
             )
 
 

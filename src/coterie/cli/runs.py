@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from coterie.cli.connecting import ClusterAddress, TokenFile, connected
+from coterie.cli.connecting import WAIT, ClusterAddress, ClusterNodes, ClusterWait, TokenFile, connected
 from coterie.cli.display import show_end, show_summary
 from coterie.cli.interrupting import interruptible
 from coterie.cli.run import MaxDollars, MaxRequests, host_of, run_in
@@ -32,6 +32,8 @@ def resume_run(
     trace: TraceTo = None,
     trace_content: TraceContent = False,
     cluster: ClusterAddress = None,
+    nodes: ClusterNodes = 1,
+    wait: ClusterWait = WAIT,
     token_file: TokenFile = None,
 ) -> None:
     """Go on with a run that was interrupted or killed, from its last settled step, to its end.
@@ -43,10 +45,10 @@ def resume_run(
     scenario = scenario_of_run(run).with_model({"max_requests": max_requests, "max_dollars": max_dollars})
     with (
         traced(trace, content=trace_content),
-        connected(cluster, token_file, "resume") as nodes,
+        connected(cluster, token_file, "resume", nodes=nodes, wait=wait) as connection,
         RunFolder.open(run) as folder,
     ):
-        run_in(folder, scenario, resume=True, quiet=quiet, report=report, host=host_of(nodes))
+        run_in(folder, scenario, resume=True, quiet=quiet, report=report, host=host_of(connection))
 
 
 def replay_run(run: Folder) -> None:

@@ -90,7 +90,7 @@ class Cluster:
 
         Raises `ClusterUnavailable`, `ClusterError` for other settings than those of the cluster, and `InvalidSetting`.
         """
-        program = open_program(address, name, timeout, runtime_env, settings or {}, options)
+        program = open_program(address, name, nodes, timeout, runtime_env, settings or {}, options)
         cluster = cls(program.runtime, program.membership, program.transport, program.close)
         try:
             program.runtime.provide(cluster, Cluster)

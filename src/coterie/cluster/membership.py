@@ -9,7 +9,7 @@ from typing import Any
 from coterie.cluster import rays
 from coterie.cluster.placement import Homes
 from coterie.cluster.wire import CallResult, ClusterMember, ClusterSettings, ClusterView, MemberReport, decode, encode
-from coterie.concurrency import AutoResetEvent, Rank, new_lock, start_thread
+from coterie.concurrency import AutoResetEvent, Rank, Thread, new_lock, start_thread
 from coterie.errors import describe
 from coterie.errors.cluster import ClusterUnavailable, UnknownNode
 from coterie.kernel import SystemClock
@@ -20,6 +20,8 @@ _clock = SystemClock()
 _REFRESH = 0.05
 """Seconds between two questions of this process for a member that it does not know."""
 _GONE_KEPT = 1_000
+_LEAVING = 2.0
+"""Seconds for which the end waits for a report that is under way."""
 
 
 class Membership:
@@ -45,13 +47,14 @@ class Membership:
         self._homes = Homes([])
         self._wakes = AutoResetEvent()
         self._left = False
+        self._thread: Thread | None = None
         self._changed: list[Callable[[ClusterView], None]] = []
         self._lost: Callable[[str], None] = lambda why: None  # noqa: ARG005 - as the others
         self._handles: dict[str, Any] = {}
         self.problem = ""
         """Why the directory cannot be reached; empty if it can."""
         self._verdict = ""
-        """Why this process was given up; empty if it is a member."""
+        """Why this process is no longer a member, because it was given up or has left; empty if it is."""
 
     def start(self, changed: Iterable[Callable[[ClusterView], None]], lost: Callable[[str], None]) -> None:
         """Report once, and then again and again, on a thread. Raises `ClusterUnavailable`."""
@@ -60,17 +63,24 @@ class Membership:
         if self.problem:
             raise ClusterUnavailable(self.address, self.problem)
         self._notify()
-        start_thread(self._run, "cluster-membership")
+        self._thread = start_thread(self._run, "cluster-membership")
 
     def leave(self) -> None:
         """Report no more, and say goodbye to the directory."""
         self._left = True
         self._wakes.set()
+        if self._thread is not None:
+            # It must not call Ray once the process is disconnected: Ray would start itself on this machine.
+            self._thread.join(_LEAVING)
         report = self._describe_self()
         try:
             self._ask("report", encode(MemberReport(report.member, leaving=True)), timeout=2.0)
         except ClusterUnavailable as error:
             _log.debug("left without a goodbye: %s", error)
+
+    def end(self, why: str) -> None:
+        """Refuse each further call, which would need a connection to Ray."""
+        self._verdict = self._verdict or why
 
     # The view.
 
@@ -80,7 +90,7 @@ class Membership:
         return self._view
 
     def check(self) -> None:
-        """Raise `ClusterUnavailable` if this process was given up."""
+        """Raise `ClusterUnavailable` if this process was given up, or has closed its connection."""
         if self._verdict:
             raise ClusterUnavailable(self.address, f"this program is no longer part of it: {self._verdict}; connect again")
 
@@ -208,6 +218,7 @@ class Membership:
                 _log.exception("a report to the directory raised")
 
     def _ask(self, method: str, *arguments: Any, timeout: float) -> bytes:
+        self.check()
         try:
             if self._directory is None:
                 self._directory = rays.actor(rays.DIRECTORY)

@@ -11,6 +11,8 @@ from typing import Literal
 from coterie.cluster.wire import ClusterMember
 from coterie.errors import InvalidSetting
 from coterie.errors.cluster import NoNodeBeside, NoNodeFits, UnknownNode
+from coterie.kernel import check_number
+from coterie.kernel.settings import check_instance
 from coterie.runtime import AgentRef
 
 Strategy = Literal["least-loaded", "spread"]
@@ -38,6 +40,12 @@ class Placement:
             raise InvalidSetting("Placement.strategy", self.strategy, "'least-loaded' or 'spread'")
         if self.node is not None and self.beside is not None:
             raise InvalidSetting("Placement", "node and beside", "one of them: both name a node")
+        texts = isinstance(self.labels, Mapping) and all(isinstance(each, str) for pair in self.labels.items() for each in pair)
+        if not texts:
+            raise InvalidSetting("Placement.labels", self.labels, "texts by their keys, such as {'zone': 'x'}")
+        check_instance("Placement.resources", self.resources, Mapping, "numbers by their names, such as {'gpu': 1}")
+        for key, amount in self.resources.items():
+            check_number(f"Placement.resources[{key!r}]", amount)
 
 
 class Placer:

@@ -34,7 +34,7 @@ T = TypeVar("T")
 def probe(address: str) -> None:
     """Raise `ClusterUnavailable` if nothing that may be Ray listens at an address."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) <= _PORTS:
+    if not host or "/" in host or not port.isdecimal() or not 0 < int(port) <= _PORTS:
         raise ClusterUnavailable(address, "it is no address; write a host and a port, such as 10.0.0.1:6379")
     countdown = Countdown(_PROBE)
     context = _tls(address) if uses_tls() else None

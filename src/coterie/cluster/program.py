@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import platform
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -26,12 +27,21 @@ from coterie.runtime import Runtime
 
 _log = logging.getLogger(__name__)
 
+_FUNCTION = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
+
 
 def open_program(
-    address: str, name: str, timeout: float, runtime_env: dict[str, Any] | None, given: dict[str, Any], options: dict[str, Any]
+    address: str,
+    name: str,
+    nodes: int,
+    timeout: float,
+    runtime_env: dict[str, Any] | None,
+    given: dict[str, Any],
+    options: dict[str, Any],
 ) -> Program:
     """Connect to Ray, and to the directory, which is started if there is none; see `Cluster.connect`."""
     check_number("connect.timeout", timeout, above=0)
+    check_number("connect.nodes", nodes, whole=True)
     wanted = _settings(given, runtime_env)
     connected = rays.connect(address, runtime_env)
     try:
@@ -77,8 +87,16 @@ def _settings(given: dict[str, Any], runtime_env: dict[str, Any] | None) -> Clus
     if unknown:
         raise InvalidSetting("connect.settings", sorted(unknown), f"some of {', '.join(ClusterSettings.__struct_fields__)}")
     parse_ports(settings.ports, "connect.settings.ports")
-    for key in ("beat", "lost_after", "lease", "idle"):
+    for key in ("beat", "lost_after", "lease", "idle", "max_message"):
         check_number(f"connect.settings.{key}", getattr(settings, key), above=0)
+    check_number("connect.settings.stop_timeout", settings.stop_timeout)
+    if settings.lost_after < 2 * settings.beat:
+        need = f"at least twice the beat of {settings.beat:g} s: each member would count as lost between two signs of life"
+        raise InvalidSetting("connect.settings.lost_after", settings.lost_after, need)
+    if settings.setup and not _FUNCTION.fullmatch(settings.setup):
+        raise InvalidSetting(
+            "connect.settings.setup", settings.setup, "a function as module:function, such as bank.nodes:set_up"
+        )
     if settings.store and not settings.store.startswith(("postgres://", "postgresql://")):
         need = "an address of PostgreSQL, postgresql://USER:PASSWORD@HOST:PORT/NAME: a file serves the processes of one machine"
         raise InvalidSetting("connect.settings.store", settings.store, need)
@@ -115,7 +133,8 @@ class Program:
                 for machine, text in problems.items():
                     machines.setdefault(text, []).append(machine[:6])
                 found = [f"on the machine {', '.join(each)}: {text}" for text, each in machines.items()]
-                why = "; ".join(found) or "no machine with a CPU is free"
+                count = sum(1 for each in rays.machines().values() if each["Resources"].get("CPU"))
+                why = "; ".join(found) or f"{count} machines with a CPU have joined"
                 count = sum(each.ready for each in membership.nodes())
                 raise ClusterUnavailable(membership.address, f"{count} of {nodes} nodes are ready after {timeout:g} s: {why}")
             self._closed.wait(0.05)
@@ -126,6 +145,7 @@ class Program:
         self.runtime.stop(drain=drain)
         self.membership.leave()
         self._closed.set()
+        self.membership.end("it has closed its connection")
         if self._connected:
             self._connected = False
             rays.disconnect()
