@@ -256,7 +256,7 @@ def test_conversations_without_their_database_are_one_clear_error() -> None:
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "ray://10.0.0.1:10001", "10.0.0.1:none", ":6379", "10.0.0.1:70000"])
 def test_what_is_no_address_is_told_before_anything_is_asked(address: str) -> None:
-    with pytest.raises(ClusterUnavailable, match="it is no address; write a host and a port, such as 10"):
+    with pytest.raises(ClusterUnavailable, match="it is no address; write a host and a port"):
         Cluster.connect(address)
 
 
@@ -274,6 +274,6 @@ def test_a_command_waits_for_as_many_nodes_as_it_is_told(monkeypatch: pytest.Mon
 
 
 def test_nodes_without_a_cluster_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidSetting, match="--nodes.* the option --cluster, whose nodes they are"):
+    with pytest.raises(InvalidSetting, match=r"--nodes.* they are"):
         run(FLOCK, out=tmp_path, nodes=3)
     assert not list(tmp_path.iterdir())

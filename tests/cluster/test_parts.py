@@ -172,7 +172,11 @@ def test_a_program_that_has_closed_its_connection_asks_ray_for_nothing_more(monk
     membership.end("it has closed its connection")
     asked.clear()
     # Ray would start itself on this machine.
-    for use in (lambda: membership.ask_directory("holder", "x"), lambda: membership.handle(member("a"))):
+    uses: list[Callable[[], object]] = [
+        lambda: membership.ask_directory("holder", "x"),
+        lambda: membership.handle(member("a")),
+    ]
+    for use in uses:
         with pytest.raises(
             ClusterUnavailable, match="this program is no longer part of it: it has closed its connection; connect again"
         ):

@@ -159,8 +159,9 @@ def test_a_name_that_is_none_cannot_be_reached(name: str) -> None:
 class Authority:
     """Signs certificates, and writes the files that Ray's variables name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *hosts: str) -> None:
         folder.mkdir()
+        self.hosts = [x509.IPAddress(ipaddress.ip_address(each)) for each in hosts or ("127.0.0.1",)]
         key = ec.generate_private_key(ec.SECP256R1())
         self.files = {
             "RAY_TLS_CA_CERT": folder / "ca.crt",
@@ -179,8 +180,7 @@ class Authority:
     def write(self, name: str, certificate: x509.Certificate) -> None:
         self.files[name].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    @staticmethod
-    def certificate(subject: x509.Name, issuer: x509.Name, key: Any, signs: Any) -> x509.Certificate:
+    def certificate(self, subject: x509.Name, issuer: x509.Name, key: Any, signs: Any) -> x509.Certificate:
         now = dt.datetime.now(dt.UTC)
         builder = (
             x509.CertificateBuilder()
@@ -191,7 +191,7 @@ class Authority:
             .not_valid_before(now - dt.timedelta(days=1))
             .not_valid_after(now + dt.timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=key is signs, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+            .add_extension(x509.SubjectAlternativeName(self.hosts), critical=False)
         )
         return builder.sign(signs, hashes.SHA256())
 
@@ -225,6 +225,9 @@ def test_with_tls_a_head_is_told_from_another_server(
         probing.probe(address)
     with serving(say_http1, one.context()) as address:
         assert "a process listens there, but it is not Ray" in problem_of(lambda: probing.probe(address))
+    # As Ray does with one whose certificate it does not accept.
+    with serving(lambda connection: connection.close(), one.context()) as address:
+        assert "it does not accept the certificate in RAY_TLS_SERVER_CERT" in problem_of(lambda: probing.probe(address))
 
 
 def test_a_certificate_of_another_authority_is_refused_on_both_sides(
@@ -233,9 +236,16 @@ def test_a_certificate_of_another_authority_is_refused_on_both_sides(
     one, other = authorities
     one.use(monkeypatch)
     with serving(greet, other.context()) as address:
-        assert "the authority in RAY_TLS_CA_CERT has not signed its certificate" in problem_of(lambda: probing.probe(address))
+        assert "its certificate is not accepted: " in problem_of(lambda: probing.probe(address))
         monkeypatch.setenv("RAY_TLS_CA_CERT", str(other.files["RAY_TLS_CA_CERT"]))
         assert "no connection with TLS can be made" in problem_of(lambda: probing.probe(address))
+
+
+def test_a_certificate_for_another_address_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    one = Authority(tmp_path / "one", "192.0.2.9")
+    one.use(monkeypatch)
+    with serving(greet, one.context()) as address:
+        assert "certificate is not valid for '127.0.0.1'" in problem_of(lambda: probing.probe(address))
 
 
 def test_tls_on_one_side_alone_is_told(authorities: tuple[Authority, Authority], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,9 +40,9 @@ class Placement:
             raise InvalidSetting("Placement.strategy", self.strategy, "'least-loaded' or 'spread'")
         if self.node is not None and self.beside is not None:
             raise InvalidSetting("Placement", "node and beside", "one of them: both name a node")
-        texts = isinstance(self.labels, Mapping) and all(isinstance(each, str) for pair in self.labels.items() for each in pair)
-        if not texts:
-            raise InvalidSetting("Placement.labels", self.labels, "texts by their keys, such as {'zone': 'x'}")
+        check_instance("Placement.labels", self.labels, Mapping, "texts by their keys, such as {'zone': 'x'}")
+        for key, value in self.labels.items():
+            check_instance(f"Placement.labels[{key!r}]", value, str, "a text, as in `coterie cluster join --label KEY=VALUE`")
         check_instance("Placement.resources", self.resources, Mapping, "numbers by their names, such as {'gpu': 1}")
         for key, amount in self.resources.items():
             check_number(f"Placement.resources[{key!r}]", amount)

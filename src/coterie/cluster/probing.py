@@ -34,17 +34,21 @@ T = TypeVar("T")
 def probe(address: str) -> None:
     """Raise `ClusterUnavailable` if nothing that may be Ray listens at an address."""
     host, _, port = address.rpartition(":")
+    host = host.strip("[]")
     if not host or "/" in host or not port.isdecimal() or not 0 < int(port) <= _PORTS:
         raise ClusterUnavailable(address, "it is no address; write a host and a port, such as 10.0.0.1:6379")
     countdown = Countdown(_PROBE)
     context = _tls(address) if uses_tls() else None
     try:
-        places = look_up(host.strip("[]"), int(port), _PROBE)
-        with _connected(places, countdown) as plain, _encrypted(plain, context, countdown) as connection:
+        places = look_up(host, int(port), _PROBE)
+        with _connected(places, countdown) as plain, _encrypted(plain, context, host, countdown) as connection:
             connection.sendall(_GREETING)
             answer = _read(connection, _FRAME_HEAD, countdown)
     except ssl.SSLCertVerificationError as error:
-        problem = f"the authority in RAY_TLS_CA_CERT has not signed its certificate: {error.verify_message}; give the file of the cluster"
+        problem = (
+            f"its certificate is not accepted: {error.verify_message}; RAY_TLS_CA_CERT must name the authority of the cluster, and each "
+            "machine's certificate must have its address"
+        )
         raise ClusterUnavailable(address, problem) from error
     except ssl.SSLError as error:
         problem = (
@@ -58,7 +62,12 @@ def probe(address: str) -> None:
     if len(answer) >= _FRAME_HEAD and answer[_FRAME_KIND] == _SETTINGS:
         return
     problem = f"a process listens there, but it is not Ray; {_PORT}"
-    if context is None and _takes_tls(places, countdown):
+    if context is not None and not answer:
+        problem = (
+            "it takes connections with TLS, but closes this one: either it does not accept the certificate in RAY_TLS_SERVER_CERT of this "
+            f"machine, which the authority of the cluster must have signed, or it is not Ray; then {_PORT}"
+        )
+    elif context is None and _takes_tls(places, countdown):
         problem = (
             "it uses TLS, and this process does not: set RAY_USE_TLS=1 and the files of the cluster, as on its other machines"
         )
@@ -71,7 +80,7 @@ def _takes_tls(places: list[tuple[Any, ...]], countdown: Countdown) -> bool:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
-        with _connected(places, countdown) as plain, _encrypted(plain, context, countdown):
+        with _connected(places, countdown) as plain, _encrypted(plain, context, "", countdown):
             return True
     except OSError:
         return False
@@ -138,9 +147,8 @@ def uses_tls() -> bool:
 
 def _tls(address: str) -> ssl.SSLContext:
     """Return the settings of TLS by the variables of Ray. Raises `ClusterUnavailable` if they name no files that will do."""
-    # As Ray's: the certificate is checked by its authority, and this side has one as well.
+    # As Ray's: the certificate is checked by its authority and for the address, and this side has one as well.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
     context.set_alpn_protocols(["h2"])
     files = {name: os.environ.get(name, "") for name in ("RAY_TLS_SERVER_CERT", "RAY_TLS_SERVER_KEY", "RAY_TLS_CA_CERT")}
     for name, file in files.items():
@@ -175,11 +183,11 @@ def _connected(places: list[tuple[Any, ...]], countdown: Countdown) -> socket.so
     raise problem
 
 
-def _encrypted(connection: socket.socket, context: ssl.SSLContext | None, countdown: Countdown) -> socket.socket:
+def _encrypted(connection: socket.socket, context: ssl.SSLContext | None, host: str, countdown: Countdown) -> socket.socket:
     if context is None:
         return connection
     connection.settimeout(max(0.001, countdown.left() or 0.0))
-    return context.wrap_socket(connection)
+    return context.wrap_socket(connection, server_hostname=host or None)
 
 
 def _read(connection: socket.socket, count: int, countdown: Countdown) -> bytes:
