@@ -7,7 +7,7 @@ from contextvars import Context
 
 from coterie import Agent, Request, Runtime, on
 
-_AGENTS = 200
+_AGENTS = 500
 _MOST = 15
 """Objects of an agent that the collector tracks, with the agent itself and its reference."""
 
@@ -28,7 +28,8 @@ class Small(Agent):
 
 def test_an_agent_at_rest_consists_of_few_objects() -> None:
     # The context variables of the caller would come on top.
-    assert Context().run(_objects_of_an_agent) < _MOST + 0.5
+    # Less than one more: threads of the runtime, and imports, that begin meanwhile.
+    assert Context().run(_objects_of_an_agent) < _MOST + 1
 
 
 def _objects_of_an_agent() -> float:
