@@ -130,9 +130,10 @@ def detach(value: Any, seen: dict[int, Any] | None = None, known: dict[int, bool
     Data is copied deeply. Functions, methods, classes and modules are returned unchanged, and so are objects that cannot
     be copied: locks, queues, files, sockets, and objects that hold one. Such an object guards itself or stands for a
     resource of the system, so a copy of it would be useless. Values that are immutable throughout are shared, also as
-    attributes of an object: see `is_immutable`, which `known` is for. `seen` is the memo of `copy.deepcopy`.
+    attributes of an object: see `is_immutable`, which `known` is for, unless the class itself has a `__deepcopy__`. `seen` is the memo of `copy.deepcopy`.
     """
-    if is_immutable(value, known):
+    # A class that says itself how it is copied is not looked through.
+    if "__deepcopy__" not in type(value).__dict__ and is_immutable(value, known):
         return value
     try:
         return _copied(value, {} if seen is None else seen, known)

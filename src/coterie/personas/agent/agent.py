@@ -208,7 +208,8 @@ class PersonaAgent(Member):
         self.channel = channel
         try:
             steps = steps if steps is not None else self.max_steps
-            return await EpisodeRunner(self, steps=steps, label=label, random=random, world=world or {}).run()
+            seen = world if world is not None else {}
+            return await EpisodeRunner(self, steps=steps, label=label, random=random, world=seen).run()
         finally:
             self.channel = self._usual_channel()
 
@@ -278,7 +279,7 @@ class PersonaAgent(Member):
         """Return the state, with that of the mind if it is `Checkpointable`."""
         # An isinstance check of a protocol takes long, and there is a snapshot after each message.
         own: object = self.mind if hasattr(self.mind, "snapshot") else None
-        mind = own.snapshot() if isinstance(own, Checkpointable) else None
+        mind = own.snapshot() if own is not None and isinstance(own, Checkpointable) else None
         return msgspec.structs.replace(self.state, mark=self.memory.mark(), mind=mind)
 
     def restore(self, state: Any) -> None:
