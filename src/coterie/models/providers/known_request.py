@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import aiohttp
 import httpx2
+import msgspec
 from openai import APIConnectionError, APITimeoutError, AsyncOpenAI
 
 _APART = frozenset(("accept-encoding", "content-length", "cookie"))
@@ -71,7 +72,7 @@ class KnownRequest:
 
         Raises `Redirected` for a response that the client must follow.
         """
-        content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        content = msgspec.json.encode(body)
         failed: Exception
         try:
             with self._mapped():
