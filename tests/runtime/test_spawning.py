@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from coterie import Agent, AgentRef, Message, Request, Runtime, on
+from coterie.concurrency import start_thread
 from coterie.errors import DefinitionError, InvalidSetting, RuntimeStopped, SpawnError
 from coterie.runtime.dispatchers import AgentExecutor, Dispatcher, DispatcherResources, Leased, Schedulable, Scheduler
 from coterie.testing import eventually
@@ -122,3 +124,25 @@ def test_if_one_cannot_start_none_stays() -> None:
         assert amounts(runtime.spawn_many(Holder, 3)) == [0, 0, 0]
     with pytest.raises(RuntimeStopped):
         runtime.spawn_many(Holder, 3)
+
+
+def test_a_stop_ends_what_a_mass_start_has_begun() -> None:
+    begun = threading.Event()
+    refused: list[RuntimeStopped] = []
+
+    def start() -> None:
+        try:
+            for _ in range(1_000):
+                runtime.spawn_many(Holder, 300)
+                begun.set()
+        except RuntimeStopped as error:
+            refused.append(error)
+
+    with Runtime() as runtime:
+        thread = start_thread(start, "starter")
+        assert begun.wait(10)
+        runtime.stop(drain=False)
+        thread.join(10)
+    assert refused
+    assert not runtime.agents()
+    assert gc.get_threshold()[2] != 1_000
