@@ -1,13 +1,16 @@
 """Topologies and files of keys: what they read, and one clear error for each fault."""
 
 import os
+import socket
 import stat
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from coterie.errors import InvalidSetting, TopologyError
 from coterie.network import KeyPair, NodeEntry, Topology
+from coterie.network.sockets import probe
 
 KEY = KeyPair.new().public
 
@@ -145,3 +148,13 @@ def test_a_file_without_a_pair_of_keys_is_refused_without_its_contents(tmp_path:
         KeyPair.load(tmp_path / "none.key")
     assert issubclass(TopologyError, ValueError)
     assert not issubclass(TopologyError, InvalidSetting)
+
+
+def test_the_problem_of_an_address_is_told_within_its_time_whatever_the_dns_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ended.wait(60))
+    try:
+        problem = probe("head.example:80", 0.05)
+    finally:
+        ended.set()
+    assert problem == "the name head.example has no address; mend it in the topology, or in the DNS"

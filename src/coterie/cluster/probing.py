@@ -6,11 +6,8 @@ import contextlib
 import os
 import socket
 import ssl
-import threading
-from collections.abc import Callable
-from typing import Any, TypeVar
 
-from coterie.concurrency import start_thread
+from coterie.concurrency.lookup import Places, connect_to_any, look_up, within
 from coterie.errors import describe
 from coterie.errors.cluster import ClusterUnavailable
 from coterie.kernel import Countdown
@@ -28,8 +25,6 @@ _FRAME_HEAD, _FRAME_KIND, _SETTINGS = 9, 3, 4
 """The bytes of the head of a frame, the place of its kind, and the kind of the first one."""
 _PORTS = 65_535
 
-T = TypeVar("T")
-
 
 def probe(address: str) -> None:
     """Raise `ClusterUnavailable` if nothing that may be Ray listens at an address."""
@@ -41,7 +36,7 @@ def probe(address: str) -> None:
     context = _tls(address) if uses_tls() else None
     try:
         places = look_up(host, int(port), _PROBE)
-        with _connected(places, countdown) as plain, _encrypted(plain, context, host, countdown) as connection:
+        with connect_to_any(places, countdown) as plain, _encrypted(plain, context, host, countdown) as connection:
             connection.sendall(_GREETING)
             answer = _read(connection, _FRAME_HEAD, countdown)
     except ssl.SSLCertVerificationError as error:
@@ -74,13 +69,13 @@ def probe(address: str) -> None:
     raise ClusterUnavailable(address, problem)
 
 
-def _takes_tls(places: list[tuple[Any, ...]], countdown: Countdown) -> bool:
+def _takes_tls(places: Places, countdown: Countdown) -> bool:
     """Return whether a server that has answered otherwise takes connections with TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
-        with _connected(places, countdown) as plain, _encrypted(plain, context, "", countdown):
+        with connect_to_any(places, countdown) as plain, _encrypted(plain, context, "", countdown):
             return True
     except OSError:
         return False
@@ -94,7 +89,7 @@ def check_admission(address: str) -> None:
     except ImportError:
         return
     try:
-        within(_CHECK, lambda: GcsClient(address=address))
+        within(_CHECK, lambda: GcsClient(address=address), "asks-head")
     except AuthenticationError as error:
         raise ClusterUnavailable(address, f"{REFUSED}; {ADMISSION}") from error
     except TimeoutError as error:
@@ -105,39 +100,6 @@ def check_admission(address: str) -> None:
         raise ClusterUnavailable(address, problem) from error
     except Exception:  # noqa: BLE001 - `ray.init` finds it as well, and its error says more
         return
-
-
-def look_up(host: str, port: int, limit: float) -> list[tuple[Any, ...]]:
-    """Return the places of a host's name, as `socket.getaddrinfo` does. Raises `OSError`, also after `limit` seconds."""
-    try:
-        return within(limit, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    except TimeoutError as error:
-        raise OSError(
-            f"the name {host} has no address after {limit:g} s; look at the DNS, or give the address itself"
-        ) from error
-    except UnicodeError as error:
-        raise OSError(f"{host!r} cannot be the name of a host") from error
-
-
-def within(limit: float, action: Callable[[], T]) -> T:
-    """Return the result of an action that nothing can end, or raise its error. Raises `TimeoutError` after `limit` seconds."""
-    found: list[T] = []
-    errors: list[Exception] = []
-    ended = threading.Event()
-
-    def run() -> None:
-        try:
-            found.append(action())
-        except Exception as error:  # noqa: BLE001 - the caller gets it
-            errors.append(error)
-        ended.set()
-
-    start_thread(run, "cluster-probe")
-    if not ended.wait(limit):
-        raise TimeoutError(f"no answer within {limit:g} s")
-    if errors:
-        raise errors[0]
-    return found[0]
 
 
 def uses_tls() -> bool:
@@ -165,22 +127,6 @@ def _tls(address: str) -> ssl.SSLContext:
         )
         raise ClusterUnavailable(address, problem) from error
     return context
-
-
-def _connected(places: list[tuple[Any, ...]], countdown: Countdown) -> socket.socket:
-    """Return a connection to the first place that takes one. Raises `OSError`."""
-    problem: OSError = TimeoutError("timed out")
-    for family, kind, protocol, _, place in places:
-        connection = socket.socket(family, kind, protocol)
-        try:
-            connection.settimeout(max(0.001, countdown.left() or 0.0))
-            connection.connect(place)
-        except OSError as error:
-            connection.close()
-            problem = error
-        else:
-            return connection
-    raise problem
 
 
 def _encrypted(connection: socket.socket, context: ssl.SSLContext | None, host: str, countdown: Countdown) -> socket.socket:

@@ -11,8 +11,9 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from coterie.cluster.introduction import is_loopback
-from coterie.cluster.probing import ADMISSION, check_admission, look_up, probe
+from coterie.cluster.probing import ADMISSION, check_admission, probe
 from coterie.concurrency import Rank, new_lock
+from coterie.concurrency.lookup import look_up
 from coterie.errors import TransportError, describe
 from coterie.errors.cluster import ClusterUnavailable
 

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 import zmq
 from zmq.utils import z85
 
+from coterie.concurrency.lookup import connect_to_any, look_up
 from coterie.errors import TransportError
+from coterie.kernel import Countdown
 from coterie.network.keys import KeyPair
 from coterie.network.topology import NodeEntry, Topology, split_address
 
@@ -158,7 +160,8 @@ def probe(address: str, timeout: float) -> str:
     """Return why no TCP connection to an address can be made, or an empty text if one can. Blocks up to `timeout` seconds."""
     host, port = split_address(address)
     try:
-        machine.create_connection((host, port), timeout).close()
+        countdown = Countdown(timeout)
+        connect_to_any(look_up(host, port, timeout), countdown).close()
     except machine.gaierror:
         return f"the name {host} has no address; mend it in the topology, or in the DNS"
     except ConnectionRefusedError:
