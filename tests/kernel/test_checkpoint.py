@@ -124,3 +124,24 @@ def test_what_several_values_share_their_copies_share() -> None:
     first, second, third = detach_all([one, two, Holder(lock=lock, town=town)])
     assert first.town is not second.town
     assert third.town is town
+
+
+def test_a_class_that_copies_itself_is_asked_and_not_looked_through() -> None:
+    @dataclass(frozen=True)
+    class State:
+        number: int
+        notes: list[str]
+
+        def __deepcopy__(self, memo: object) -> "State":
+            return self
+
+    @dataclass(frozen=True)
+    class Fresh:
+        number: int
+
+        def __deepcopy__(self, memo: object) -> "Fresh":
+            return Fresh(self.number + 1)
+
+    state = State(1, [])
+    assert detach(state) is state
+    assert detach(Fresh(1)) == Fresh(2)
