@@ -83,13 +83,16 @@ class BaseDatabase(ABC):
 
     def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
         """Return the first row of a single statement, or None."""
-        self._enter()
+        # Inlined from `_enter`, `_check` and `_lend`: the calls are most of the cost of reading one row.
+        engine = self._engine
+        if self._closed or engine.is_forked:
+            self._enter()
         outer = self._here.view
         if outer is not None:
             return outer.row(sql, parameters)
-        self._check(sql)
-        # Inlined from `_lend`: the call is most of the cost of reading one row.
-        pool = self._engine.readers
+        if fault_of(sql):
+            self._check(sql)
+        pool = engine.readers
         connection = pool.take()
         try:
             return connection.row(sql, parameters)
@@ -131,7 +134,7 @@ class BaseDatabase(ABC):
 
     def close(self, timeout: float = 10.0) -> None:
         """Finish the accepted writes and close; see `Database.close`."""
-        if not self._engine.is_of_this_process:
+        if self._engine.is_forked:
             # A forked child owns no connections and must not touch those of its parent.
             return
         if self._engine.writer.is_current:
@@ -190,7 +193,7 @@ class BaseDatabase(ABC):
 
 def _end_dropped(engine: SharedDatabase, leave: Callable[[float], object]) -> None:
     """Release the shared database, because a handle was dropped while it was open; accepted writes are done."""
-    if engine.is_of_this_process and not engine.writer.ended:
+    if not engine.is_forked and not engine.writer.ended:
         end_dropped(f"the database {engine.where}", partial(leave, _PATIENCE))
 
 

@@ -67,12 +67,13 @@ class ReaderPool:
 
     def give(self, connection: ReadingConnection) -> None:
         """Return a connection."""
-        with self._lock:
-            if connection.usable and not self._closed:
-                self._free.append(connection)
-                if self._waiting:
-                    self._wake()
-                return
+        if connection.usable:
+            with self._lock:
+                if not self._closed:
+                    self._free.append(connection)
+                    if self._waiting:
+                        self._wake()
+                    return
         connection.close()
         with self._lock:
             self._forget()
@@ -150,23 +151,19 @@ class SharedDatabase:
         self.writer = Writer(where, store, capacity)
         self.readers = ReaderPool(where, connect, readers, patience)
         self._release = release
-        self._forked = False
+        self.is_forked = False
+        """True in a child of the process that opened it, which must not use it."""
         register_fork_handler(self)
         register_exit_handler(self, ExitOrder.STORAGE)
 
-    @property
-    def is_of_this_process(self) -> bool:
-        """True if this process, and not a parent of it, created it."""
-        return not self._forked
-
     def enter(self) -> None:
         """Raise `StorageForked` in a process that did not create it."""
-        if self._forked:
+        if self.is_forked:
             raise StorageForked(self.where)
 
     def after_fork_in_child(self) -> None:
         """Mark this as the database of the parent, which this process must not use."""
-        self._forked = True
+        self.is_forked = True
 
     def close(self, timeout: float) -> None:
         """Finish the accepted writes and close all connections. Writes that are not done in time fail and are logged."""
