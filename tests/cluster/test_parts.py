@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -15,12 +17,13 @@ import yaml  # type: ignore[import-untyped]
 from coterie import AgentRef, Dedicated, Leased, MailboxPolicy, Message, Runtime, Supervision
 from coterie.cli.connecting import use_token_file
 from coterie.cluster import Cluster, arguments, machine, rays
+from coterie.cluster import cluster as cluster_module
 from coterie.cluster.directory import Directory
 from coterie.cluster.limits import LinkLimits
 from coterie.cluster.membership import Membership
 from coterie.cluster.placement import Homes, Placement, Placer
 from coterie.cluster.security import make_token, use_token
-from coterie.cluster.wire import ClusterMember, ClusterSettings, MemberReport, decode, encode
+from coterie.cluster.wire import ClusterMember, ClusterSettings, ClusterView, MemberReport, decode, encode
 from coterie.errors import DefinitionError, InvalidSetting, MessageTooLarge, TransportError
 from coterie.errors.cluster import ClusterError, ClusterUnavailable, NoNodeBeside, NoNodeFits, UnknownNode
 from coterie.errors.definition import DecodeFailed
@@ -185,6 +188,43 @@ def test_a_program_that_has_closed_its_connection_asks_ray_for_nothing_more(monk
     membership.refresh(report=True)
     assert membership.member("laptop-2") is None
     assert asked == []
+
+
+def test_nodes_that_do_not_answer_are_waited_for_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+    left: list[float] = []
+
+    class Handle:
+        def __init__(self, name: str) -> None:
+            self.call = SimpleNamespace(remote=lambda method, _: begun.append(f"{name} {method}"))
+
+    def result(_: object, timeout: float) -> bytes:
+        left.append(timeout)
+        assert len(begun) == 3
+        Event().wait(timeout)
+        raise TimeoutError("it is frozen")
+
+    nodes = [member("a"), member("b"), member("c")]
+    membership = SimpleNamespace(
+        address="10.0.0.1:6379",
+        view=ClusterView(nodes),
+        nodes=lambda: nodes,
+        handle=lambda each: Handle(each.name),
+        ask_directory=lambda *_: None,
+    )
+    monkeypatch.setattr(rays, "result", result)
+    monkeypatch.setattr(cluster_module, "_QUESTION", 0.2)
+    with Runtime("program") as runtime:
+        cluster = Cluster(runtime, membership, None)  # type: ignore[arg-type] # as far as it matters
+        state = cluster.status()
+        assert [each["problem"] for each in state["nodes"].values()] == [
+            f"the cluster at 10.0.0.1:6379: its node {name} does not answer: TimeoutError: it is frozen" for name in "abc"
+        ]
+        assert left[1:] == [cluster_module._LEAST] * 2
+        begun.clear()
+        left.clear()
+        assert cluster.find("none") is None
+        assert left[1:] == [cluster_module._LEAST] * 2
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from coterie.concurrency import ends_in_order
 from coterie.durable import Identity
 from coterie.errors import DefinitionError, InvalidSetting, TransportError, describe
 from coterie.errors.cluster import ClusterError, ClusterUnavailable, NameTakenInCluster, RefusedByNode
-from coterie.kernel import Address, Codec
+from coterie.kernel import Address, Codec, Countdown
 from coterie.kernel.codec import Extension
 from coterie.messaging import MailboxPolicy
 from coterie.runtime import Agent, AgentRef, Dispatcher, DurablePolicy, Runtime, Supervision
@@ -28,6 +28,8 @@ from coterie.runtime.entities.names import stored_address
 _log = logging.getLogger(__name__)
 
 _SPAWN_TIMEOUT = 30.0
+_QUESTION, _LEAST = 5.0, 0.05
+"""Seconds that all nodes together have to answer a question, and that each has at least."""
 _CHUNK = 2_000
 """Agents that one call starts."""
 
@@ -178,9 +180,10 @@ class Cluster:
         if holder is not None and holder[2] and self.holds(holder[1], name, holder[2]):
             return self.runtime.reference(holder[2])
         asked = [(member, self._begin(member, "find", name)) for member in self.nodes() if member.runtime != self.runtime.node]
+        countdown = Countdown(_QUESTION)
         for member, pending in asked:
             try:
-                address = self._end(member, pending, 5.0)
+                address = self._end(member, pending, max(_LEAST, countdown.left() or 0.0))
             except ClusterError:
                 continue
             if address is not None:
@@ -238,14 +241,16 @@ class Cluster:
     def status(self) -> dict[str, Any]:
         """Return the state of each node and of the directory, for people and for monitoring."""
         nodes = {}
-        for member in self.nodes():
+        asked = [(member, self._begin(member, "status", None)) for member in self.nodes()]
+        countdown = Countdown(_QUESTION)
+        for member, pending in asked:
             entry: dict[str, Any] = {
                 "runtime": member.runtime, "address": member.address, "agents": member.load, "pid": member.pid,
                 "draining": member.draining, "ready": member.ready, "labels": member.labels, "python": member.python,
                 "version": member.version,
             }  # fmt: skip
             try:
-                entry |= self._end(member, self._begin(member, "status", None), 5.0)
+                entry |= self._end(member, pending, max(_LEAST, countdown.left() or 0.0))
             except ClusterError as error:
                 entry["problem"] = str(error)
             nodes[member.name] = entry
@@ -269,7 +274,7 @@ class Cluster:
             return found is not None and str(found.address) == address
         member = self._membership.member(runtime)
         try:
-            return member is not None and self._end(member, self._begin(member, "find", name), 5.0) == address
+            return member is not None and self._end(member, self._begin(member, "find", name), _QUESTION) == address
         except ClusterError:
             return True
 
