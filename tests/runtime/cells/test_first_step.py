@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import gc
 import sys
 import threading
 import weakref
@@ -523,17 +524,25 @@ def test_a_callback_of_a_handler_keeps_its_message_and_sees_no_resting_task(disp
         eventually(lambda: agent.ask(Late()).result(20) == ["teller, 0 tasks", "1 task"])
 
 
+@pytest.mark.parametrize("carried", [False, True])
 @pytest.mark.parametrize("dispatcher", [Leased(), Dedicated()], ids=["leased", "dedicated"])
-def test_an_agent_at_rest_keeps_no_message(dispatcher: Dispatcher) -> None:
+def test_an_agent_at_rest_keeps_no_message_not_even_in_garbage(dispatcher: Dispatcher, *, carried: bool) -> None:
     with Runtime(dispatcher=dispatcher) as runtime:
         agent = runtime.spawn(Sharing)
         payload = Payload()
         alive = weakref.ref(payload)
-        for _ in range(3):
-            # With variables each message would have a task of its own.
-            contextvars.Context().run(agent.tell, Note(payload))
-        del payload
-        eventually(lambda: alive() is None)
+        # With variables each message has a task of its own.
+        variables = contextvars.Context()
+        if carried:
+            variables.run(tenant.set, "t")
+        gc.disable()
+        try:
+            for _ in range(3):
+                variables.run(agent.tell, Note(payload))
+            del payload
+            eventually(lambda: alive() is None)
+        finally:
+            gc.enable()
 
 
 def test_the_stack_of_a_suspended_handler_is_that_of_its_await() -> None:

@@ -121,6 +121,8 @@ class InvocationTask(Invocation, ABC):
             self.finish(None, error)
         else:
             self.finish(value, None)
+        # The context may be that of the message, which leads back here: a cycle, as above.
+        CURRENT.set(None)
 
 
 class HandlerTask(InvocationTask):
