@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from coterie.cluster import RayTransport, machine, rays
+from coterie.cluster import RayTransport, machine
 from coterie.cluster.ports import PORTS, listen, own_ports, parse_ports
 from coterie.cluster.program import _settings
 from coterie.errors import InvalidSetting
@@ -100,7 +100,7 @@ def test_the_ports_of_a_machine_go_before_those_of_the_cluster(monkeypatch: pyte
 
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.setattr(rays, "probe", lambda address: None)
+    monkeypatch.setattr(machine, "probe", lambda address: None)
     machine.join("127.0.0.1:6379", ports="21000-21009", token=None, more=["--node-manager-port=21010"])
     command, environment = started[-1]
     assert environment[PORTS] == "21000-21009"

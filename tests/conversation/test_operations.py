@@ -569,6 +569,43 @@ def test_a_cancel_is_answered_truly_although_the_end_was_told_before_the_answer(
     run(main)
 
 
+def test_a_program_is_told_an_outcome_that_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    record, ended = SessionLog.record, Gate()
+
+    def recording(self: SessionLog, *entries: Any, **options: Any) -> Any:
+        pending = record(self, *entries, **options)
+        if any(each.ended for each in options.get("operations", ())):
+            ended.set()
+        return pending
+
+    monkeypatch.setattr(SessionLog, "record", recording)
+    begun, see = Gate(), Gate()
+
+    @tool(effect="read")
+    async def look() -> str:
+        begun.set()
+        await see
+        return "seen"
+
+    async def main() -> None:
+        async with Conversation(Script(by_words), tools=[look]) as chat:
+            operation = await chat.call("look", {})
+            await begun
+            database, held = chat.state.host.journal.database, threading.Event()
+            try:
+                database.write(lambda _: held.wait(10))
+                see.set()
+                await ended
+                outcome = asyncio.ensure_future(chat.outcome(operation))
+                await asyncio.sleep(0.05)
+                assert not outcome.done()
+            finally:
+                held.set()
+            assert (await outcome).state is S.SUCCEEDED
+
+    run(main)
+
+
 def test_a_call_of_a_program_is_written_when_it_begins_and_when_it_ends() -> None:
     @tool(effect="read")
     async def look() -> str:
@@ -576,7 +613,8 @@ def test_a_call_of_a_program_is_written_when_it_begins_and_when_it_ends() -> Non
 
     async def main() -> None:
         async with Conversation(Script(by_words), tools=[look]) as chat:
-            await chat.ready()
+            await chat.outcome(await chat.call("look", {}))
+            await chat.settle()
             database = chat.state.host.journal.database
             for _ in range(3):
                 before = database.statistics().stored

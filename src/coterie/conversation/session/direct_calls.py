@@ -44,5 +44,7 @@ class DirectCalls:
         """Return an operation once it has ended, or its outcome is unknown."""
         now = self._session_log.operation(operation.number) or operation
         if now.ended or now.state is OperationState.UNKNOWN:
+            # It may have been recorded a moment ago. What a program is told is in the store.
+            await self._session_log.commit()
             return now
         return await self._scheduler.ending(operation.number)

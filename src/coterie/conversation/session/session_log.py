@@ -96,6 +96,7 @@ class SessionLog:
         self._sequence = opened.records[-1].sequence if opened.records else 0
         self._published = self._sequence
         self._slots: deque[_UncommittedEvents] = deque()
+        self._latest: Pending[None] | None = None
         self._part = state.event_stream.begin(self._sequence)
         self._publish_live()
 
@@ -200,7 +201,13 @@ class SessionLog:
         pending = self.host.journal.write(self.state.key, self._epoch, records, changed, durable=durable)
         loop = asyncio.get_running_loop()
         pending.add_callback(lambda: _later(loop, self._committed, slot, pending, told))
+        self._latest = pending
         return pending
+
+    async def commit(self) -> None:
+        """Wait until all that was recorded so far is committed. Raises the error of the latest that cannot be."""
+        if self._latest is not None:
+            await self._latest
 
     def _trim(self) -> None:
         """Remove the oldest entries from memory, up to the first question that is not answered."""
